@@ -55,7 +55,7 @@ impl Rate {
 
     /// Returns the bytes that pass in `time`.
     pub fn bytes_in(self, time: Duration) -> u64 {
-        let bytes = u128::from(self.0) * time.as_nanos() / 8_000_000_000;
+        let bytes = u128::from(self.0).saturating_mul(time.as_nanos()) / 8_000_000_000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
