@@ -2,9 +2,29 @@
 #![forbid(unsafe_code)]
 
 mod code;
+mod digest;
+mod file;
+mod page;
+mod path;
+mod protection;
+mod range_set;
+mod rate;
+mod recovery;
+pub mod session;
 mod units;
+mod wire;
 
 pub use code::{ErrorCode, Fault};
+pub use file::BlockWrite;
+pub use protection::KeyMaterial;
+pub use range_set::RangeSet;
+pub use rate::RateLimits;
+pub use session::{Event, Role, Session, SessionConfig, Side, TransmitBatch};
 pub use units::{
     DatagramCipher, ParseRateError, Rate, RatePolicy, SessionId, TransferId, UnknownName,
 };
+pub use wire::codec::Malformed;
+pub use wire::header::{
+    BASE_DATAGRAM, HEADER_SIZE, MAX_DATAGRAM, MIN_DATAGRAM, TAG_SIZE, session_id_of,
+};
+pub use wire::record::{Attributes, MAX_NAME, MAX_PAGE, MAX_PATH, Record, Records, Totals};

@@ -1,0 +1,155 @@
+//! The whole-file digest, combined from blocks in any order (protocol §9.5).
+//!
+//! A CRC is linear: the value of a file is the sum of the values of its pieces, each moved to its place by a
+//! multiplication with a power of x. Runs of adjacent blocks cost one plain CRC pass and no multiplication.
+
+/// CRC-64/NVME without conditioning, as a polynomial in reflected bit order.
+const POLYNOMIAL: u64 = 0x9a6c_9329_ac4b_c9b5;
+const ALL_ONES: u64 = u64::MAX;
+/// The polynomial "1" in reflected bit order.
+const ONE: u64 = 1 << 63;
+
+/// Accumulates the digest of one file of known size.
+#[derive(Clone)]
+pub(crate) struct FileDigest {
+    size: u64,
+    /// Sum of the finished runs.
+    sum: u64,
+    /// The run that still grows.
+    run_start: u64,
+    run_end: u64,
+    run: crc64fast_nvme::Digest,
+}
+
+impl std::fmt::Debug for FileDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileDigest")
+            .field("run_end", &self.run_end)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileDigest {
+    pub(crate) fn new(size: u64) -> Self {
+        Self {
+            size,
+            sum: 0,
+            run_start: 0,
+            run_end: 0,
+            run: crc64fast_nvme::Digest::new(),
+        }
+    }
+
+    /// Adds bytes that were not added before.
+    pub(crate) fn add(&mut self, offset: u64, bytes: &[u8]) {
+        if offset != self.run_end {
+            self.fold();
+            self.run_start = offset;
+            self.run_end = offset;
+        }
+        self.run.write(bytes);
+        self.run_end += bytes.len() as u64;
+    }
+
+    /// Returns the digest once every byte has been added exactly once.
+    pub(crate) fn finish(mut self) -> u64 {
+        self.fold();
+        // Back to the conditioned form that everybody else computes.
+        self.sum ^ multiply(ALL_ONES, power_of_x(self.size)) ^ ALL_ONES
+    }
+
+    fn fold(&mut self) {
+        let length = self.run_end - self.run_start;
+        if length == 0 {
+            return;
+        }
+        let run = std::mem::replace(&mut self.run, crc64fast_nvme::Digest::new());
+        let raw = run.sum64() ^ ALL_ONES ^ multiply(ALL_ONES, power_of_x(length));
+        self.sum ^= multiply(raw, power_of_x(self.size - self.run_end));
+    }
+}
+
+/// Multiplies two reflected polynomials modulo the CRC's.
+fn multiply(a: u64, mut b: u64) -> u64 {
+    let mut product = 0;
+    for bit in (0..64).rev() {
+        if a >> bit & 1 == 1 {
+            product ^= b;
+        }
+        b = if b & 1 == 1 {
+            b >> 1 ^ POLYNOMIAL
+        } else {
+            b >> 1
+        };
+    }
+    product
+}
+
+/// Returns x to the power of `bytes * 8`.
+fn power_of_x(bytes: u64) -> u64 {
+    static SQUARES: std::sync::OnceLock<[u64; 64]> = std::sync::OnceLock::new();
+    let squares = SQUARES.get_or_init(|| {
+        let mut power = ONE >> 8;
+        std::array::from_fn(|_| {
+            let this = power;
+            power = multiply(power, power);
+            this
+        })
+    });
+    let mut product = ONE;
+    let mut rest = bytes;
+    while rest != 0 {
+        product = multiply(product, squares[rest.trailing_zeros() as usize]);
+        rest &= rest - 1;
+    }
+    product
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plain(bytes: &[u8]) -> u64 {
+        let mut digest = crc64fast_nvme::Digest::new();
+        digest.write(bytes);
+        digest.sum64()
+    }
+
+    #[test]
+    fn the_published_check_value_comes_out() {
+        let mut digest = FileDigest::new(9);
+        digest.add(0, b"123456789");
+        assert_eq!(digest.finish(), 0xae8b_1486_0a79_9888);
+        assert_eq!(FileDigest::new(0).finish(), plain(b""));
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_pieces_gives_the_plain_crc(
+            bytes in prop::collection::vec(any::<u8>(), 1..4000),
+            cuts in prop::collection::vec(1usize..900, 1..20),
+            seed: u64,
+        ) {
+            let mut pieces = Vec::new();
+            let mut at = 0;
+            for cut in cuts.iter().cycle() {
+                let end = (at + cut).min(bytes.len());
+                pieces.push((at, &bytes[at..end]));
+                at = end;
+                if at == bytes.len() { break; }
+            }
+            let mut state = seed | 1;
+            for i in (1..pieces.len()).rev() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                pieces.swap(i, (state >> 33) as usize % (i + 1));
+            }
+            let mut digest = FileDigest::new(bytes.len() as u64);
+            for (offset, piece) in pieces {
+                digest.add(offset as u64, piece);
+            }
+            prop_assert_eq!(digest.finish(), plain(&bytes));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Files on their way in: which bytes are there (protocol §9.5, rule W-28).
+
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::RangeSet;
+use crate::digest::FileDigest;
+
+/// Intervals of one file beyond which new blocks are dropped, to be resent (protocol §12).
+const MAX_INTERVALS: usize = 65_536;
+/// Files open for blocks at once (protocol §12).
+pub(crate) const MAX_FILES: usize = 65_536;
+
+/// New bytes of a file, still in the datagram that brought them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockWrite {
+    /// The file's number.
+    pub file: u32,
+    /// Where in the file.
+    pub offset: u64,
+    /// Where in the datagram.
+    pub at: usize,
+    /// How many bytes.
+    pub length: usize,
+}
+
+/// What a peer did that no honest one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockError {
+    /// Bytes beyond the announced size (rule W-29).
+    BeyondEnd,
+}
+
+/// How far a file has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileState {
+    Incomplete,
+    /// Every byte is there and the digest agrees, or none was wanted.
+    Complete,
+    /// Every byte is there and the digest does not agree.
+    Damaged,
+}
+
+#[derive(Debug)]
+struct File {
+    size: u64,
+    present: RangeSet,
+    digest: Option<FileDigest>,
+    announced: Option<u64>,
+}
+
+/// Files that blocks are accepted for.
+#[derive(Debug, Default)]
+pub(crate) struct IncomingFiles {
+    files: BTreeMap<u32, File>,
+}
+
+impl IncomingFiles {
+    /// Accepts blocks of this file from now on. False when too many are open.
+    pub(crate) fn expect(&mut self, file: u32, size: u64, held: &[Range<u64>]) -> bool {
+        if self.files.len() >= MAX_FILES {
+            return false;
+        }
+        let mut present = RangeSet::new();
+        for range in held {
+            present.insert(range.clone());
+        }
+        let digest = held.is_empty().then(|| FileDigest::new(size));
+        self.files.insert(
+            file,
+            File {
+                size,
+                present,
+                digest,
+                announced: None,
+            },
+        );
+        true
+    }
+
+    pub(crate) fn remove(&mut self, file: u32) {
+        self.files.remove(&file);
+    }
+
+    /// Which bytes of a file are there.
+    pub(crate) fn present(&self, file: u32) -> Option<&RangeSet> {
+        self.files.get(&file).map(|f| &f.present)
+    }
+
+    /// Takes a block that starts at `at` in its datagram and lists its new parts.
+    ///
+    /// Blocks of files that are not expected (settled already, or refused) are ignored.
+    pub(crate) fn on_block(
+        &mut self,
+        file: u32,
+        offset: u64,
+        bytes: &[u8],
+        at: usize,
+        writes: &mut Vec<BlockWrite>,
+    ) -> Result<(), BlockError> {
+        let Some(state) = self.files.get_mut(&file) else {
+            return Ok(());
+        };
+        let end = offset
+            .checked_add(bytes.len() as u64)
+            .filter(|end| *end <= state.size);
+        let end = end.ok_or(BlockError::BeyondEnd)?;
+        if state.present.len() >= MAX_INTERVALS && !state.present.contains(offset.saturating_sub(1))
+        {
+            return Ok(());
+        }
+        let digest = &mut state.digest;
+        state.present.insert_with(offset..end, |new| {
+            // Both differences are below the block's length, so the casts cannot cut.
+            let skip = (new.start - offset) as usize;
+            let length = (new.end - new.start) as usize;
+            if let Some(digest) = digest {
+                digest.add(new.start, &bytes[skip..skip + length]);
+            }
+            writes.push(BlockWrite {
+                file,
+                offset: new.start,
+                at: at + skip,
+                length,
+            });
+        });
+        Ok(())
+    }
+
+    /// The sender's digest of the whole file.
+    pub(crate) fn on_digest(&mut self, file: u32, digest: u64) {
+        if let Some(state) = self.files.get_mut(&file) {
+            state.announced = Some(digest);
+        }
+    }
+
+    pub(crate) fn state(&self, file: u32) -> FileState {
+        let Some(state) = self.files.get(&file) else {
+            return FileState::Incomplete;
+        };
+        if !state.present.covers(&(0..state.size)) {
+            return FileState::Incomplete;
+        }
+        match (&state.digest, state.announced) {
+            (None, _) => FileState::Complete,
+            (Some(_), None) => FileState::Incomplete,
+            (Some(own), Some(theirs)) if own.clone().finish() == theirs => FileState::Complete,
+            _ => FileState::Damaged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w29_bytes_beyond_the_announced_size_are_a_violation() {
+        let mut files = IncomingFiles::default();
+        files.expect(0, 100, &[]);
+        let mut writes = Vec::new();
+        for offset in [96, 100, u64::MAX - 1, u64::MAX] {
+            let result = files.on_block(0, offset, b"12345", 0, &mut writes);
+            assert_eq!(result, Err(BlockError::BeyondEnd), "{offset}");
+        }
+        assert_eq!(files.on_block(0, 95, b"12345", 0, &mut writes), Ok(()));
+        assert_eq!(
+            files.on_block(7, u64::MAX, b"12345", 0, &mut writes),
+            Ok(()),
+            "unknown file"
+        );
+        assert_eq!(writes.len(), 1);
+    }
+
+    #[test]
+    fn only_new_bytes_are_written_and_digested() {
+        let mut files = IncomingFiles::default();
+        files.expect(0, 9, &[]);
+        let mut writes = Vec::new();
+        files.on_block(0, 3, b"456", 10, &mut writes).unwrap();
+        files.on_block(0, 2, b"3456789", 10, &mut writes).unwrap();
+        files.on_block(0, 0, b"12345", 10, &mut writes).unwrap();
+        let parts: Vec<_> = writes.iter().map(|w| (w.offset, w.at, w.length)).collect();
+        assert_eq!(parts, [(3, 10, 3), (2, 10, 1), (6, 14, 3), (0, 10, 2)]);
+        assert_eq!(
+            files.state(0),
+            FileState::Incomplete,
+            "the digest is still missing"
+        );
+        files.on_digest(0, 0xae8b_1486_0a79_9888);
+        assert_eq!(files.state(0), FileState::Complete);
+        files.on_digest(0, 1);
+        assert_eq!(files.state(0), FileState::Damaged);
+    }
+}

@@ -1,0 +1,152 @@
+//! Pages on their way in: put together in memory, handed on whole.
+
+use std::collections::BTreeMap;
+
+use crate::RangeSet;
+use crate::wire::record::MAX_PAGE;
+
+/// Pages that may be incomplete at once (protocol §12).
+const MAX_OPEN: usize = 4096;
+
+#[derive(Debug, Default)]
+struct Page {
+    bytes: Vec<u8>,
+    present: RangeSet,
+    size: Option<usize>,
+}
+
+/// What a peer did that no honest one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageError {
+    /// A part beyond the largest page.
+    TooLarge,
+    /// Parts disagree about the page's size.
+    SizeChanged,
+}
+
+/// Incomplete pages, and the memory of complete ones that the application still holds.
+#[derive(Debug)]
+pub(crate) struct IncomingPages {
+    open: BTreeMap<u32, Page>,
+    /// Numbers handed on.
+    complete: RangeSet,
+    /// Bytes in complete pages that the application has not finished with.
+    held: u64,
+    limit: u64,
+}
+
+impl IncomingPages {
+    /// `limit` bounds the memory in bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            open: BTreeMap::new(),
+            complete: RangeSet::new(),
+            held: 0,
+            limit,
+        }
+    }
+
+    /// Adds a part and returns the page when it is whole. A part that finds no room is refused with `Ok(None)`.
+    pub(crate) fn on_part(
+        &mut self,
+        number: u32,
+        offset: u32,
+        last: bool,
+        part: &[u8],
+    ) -> Result<Option<Vec<u8>>, PageError> {
+        if self.complete.contains(u64::from(number)) || part.is_empty() {
+            return Ok(None);
+        }
+        let start = offset as usize;
+        let end = start
+            .checked_add(part.len())
+            .filter(|end| *end <= MAX_PAGE)
+            .ok_or(PageError::TooLarge)?;
+        if self.open.len() >= MAX_OPEN && !self.open.contains_key(&number) {
+            return Ok(None);
+        }
+        let page = self.open.entry(number).or_default();
+        if last && page.size.is_some_and(|size| size != end) {
+            return Err(PageError::SizeChanged);
+        }
+        if last {
+            page.size = Some(end);
+        }
+        if page.bytes.len() < end {
+            page.bytes.resize(end, 0);
+        }
+        if page.size.is_some_and(|size| page.bytes.len() > size) {
+            return Err(PageError::SizeChanged);
+        }
+        page.bytes[start..end].copy_from_slice(part);
+        page.present.insert(start as u64..end as u64);
+        if page.size != Some(page.present.count() as usize) {
+            return Ok(None);
+        }
+        let bytes = self
+            .open
+            .remove(&number)
+            .map(|page| page.bytes)
+            .unwrap_or_default();
+        self.complete
+            .insert(u64::from(number)..u64::from(number) + 1);
+        self.held += bytes.len() as u64;
+        Ok(Some(bytes))
+    }
+
+    /// The application has finished with this many bytes of pages.
+    pub(crate) fn on_consumed(&mut self, bytes: u64) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
+    /// Bytes the sender may have on their way.
+    pub(crate) fn credit(&self) -> u64 {
+        self.limit.saturating_sub(self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_in_any_order_make_the_page_once() {
+        let mut pages = IncomingPages::new(1000);
+        assert_eq!(pages.on_part(3, 2, true, b"cd"), Ok(None));
+        assert_eq!(
+            pages.on_part(3, 0, false, b"ab"),
+            Ok(Some(b"abcd".to_vec()))
+        );
+        assert_eq!(
+            pages.on_part(3, 0, false, b"ab"),
+            Ok(None),
+            "a late duplicate is ignored"
+        );
+        assert_eq!(pages.credit(), 996);
+        pages.on_consumed(4);
+        assert_eq!(pages.credit(), 1000);
+    }
+
+    #[test]
+    fn hostile_sizes_are_refused_before_memory_is_taken() {
+        let mut pages = IncomingPages::new(1000);
+        assert_eq!(
+            pages.on_part(0, MAX_PAGE as u32, false, b"x"),
+            Err(PageError::TooLarge)
+        );
+        assert_eq!(
+            pages.on_part(0, u32::MAX, false, b"x"),
+            Err(PageError::TooLarge)
+        );
+        assert_eq!(pages.on_part(1, 0, true, b"ab"), Ok(Some(b"ab".to_vec())));
+        assert_eq!(pages.on_part(2, 4, true, b"ab"), Ok(None));
+        assert_eq!(
+            pages.on_part(2, 3, true, b"ab"),
+            Err(PageError::SizeChanged)
+        );
+        assert_eq!(
+            pages.on_part(2, 9, false, b"ab"),
+            Err(PageError::SizeChanged)
+        );
+    }
+}

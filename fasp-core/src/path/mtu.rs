@@ -1,0 +1,236 @@
+//! Path MTU discovery by padded probes (protocol §8.3, RFC 8899).
+
+use std::time::{Duration, Instant};
+
+use crate::wire::header::{BASE_DATAGRAM, MAX_DATAGRAM};
+
+/// UDP payloads that common paths carry: tunnels, IPv6 and IPv4 over Ethernet, jumbo frames.
+const COMMON: [u16; 7] = [1280, 1372, 1452, 1472, 8932, 8972, MAX_DATAGRAM as u16];
+/// Search ends when the interval is this narrow.
+const RESOLUTION: u16 = 16;
+/// Full-size losses in a row, with smaller datagrams arriving, that mean a black hole.
+const BLACK_HOLE: u32 = 10;
+/// When to look again after a search has ended.
+const SEARCH_AGAIN: Duration = Duration::from_secs(600);
+
+/// The largest size known to arrive, and the search for a larger one.
+#[derive(Debug)]
+pub(crate) struct MtuDiscovery {
+    current: u16,
+    /// Largest size that both ends accept and the interface sends.
+    limit: u16,
+    /// Smallest size known not to arrive.
+    too_large: u16,
+    /// Sizes to probe now.
+    wanted: Vec<u16>,
+    outstanding: u32,
+    search_at: Option<Instant>,
+    full_losses: u32,
+    small_arrived: bool,
+}
+
+impl MtuDiscovery {
+    pub(crate) fn new(limit: u16) -> Self {
+        let limit = limit.clamp(BASE_DATAGRAM as u16, MAX_DATAGRAM as u16);
+        let mut discovery = Self {
+            current: BASE_DATAGRAM as u16,
+            limit,
+            too_large: limit + 1,
+            wanted: Vec::new(),
+            outstanding: 0,
+            search_at: None,
+            full_losses: 0,
+            small_arrived: false,
+        };
+        discovery.begin();
+        discovery
+    }
+
+    fn begin(&mut self) {
+        let mut sizes: Vec<_> = COMMON
+            .into_iter()
+            .filter(|s| *s > self.current && *s < self.limit)
+            .collect();
+        if self.limit > self.current {
+            sizes.push(self.limit);
+        }
+        // The largest two and the common Ethernet sizes tell most paths apart in one round trip.
+        let keep = sizes.len().saturating_sub(4);
+        self.wanted = sizes.split_off(keep);
+        self.search_at = None;
+    }
+
+    /// The size of full datagrams.
+    pub(crate) fn current(&self) -> u16 {
+        self.current
+    }
+
+    /// The peer's limit became known.
+    pub(crate) fn set_peer_limit(&mut self, limit: u16) {
+        let limit = limit.max(BASE_DATAGRAM as u16);
+        if limit < self.limit {
+            self.limit = limit;
+            self.too_large = self.too_large.min(limit + 1);
+            self.wanted.retain(|size| *size <= limit);
+            self.current = self.current.min(limit);
+            if self.wanted.is_empty() && self.current < limit {
+                self.wanted.push(limit);
+            }
+        }
+    }
+
+    /// Takes the size of the next probe to send.
+    pub(crate) fn next_probe(&mut self, now: Instant) -> Option<u16> {
+        if self.search_at.is_some_and(|at| at <= now) {
+            self.too_large = self.limit + 1;
+            self.begin();
+        }
+        loop {
+            let size = self.wanted.pop()?;
+            if size > self.current && size < self.too_large {
+                self.outstanding += 1;
+                return Some(size);
+            }
+        }
+    }
+
+    /// A probe was reported.
+    pub(crate) fn on_probe_delivered(&mut self, now: Instant, size: u16) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if size > self.current && size < self.too_large {
+            self.current = size;
+            self.full_losses = 0;
+        }
+        self.narrow(now);
+    }
+
+    /// A probe was lost, or the kernel said that it is too large.
+    pub(crate) fn on_probe_lost(&mut self, now: Instant, size: u16) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if size > self.current {
+            self.too_large = self.too_large.min(size);
+        }
+        self.narrow(now);
+    }
+
+    fn narrow(&mut self, now: Instant) {
+        if self.outstanding > 0 || !self.wanted.is_empty() {
+            return;
+        }
+        let (low, high) = (self.current, self.too_large);
+        if high.saturating_sub(low) > RESOLUTION {
+            // Between common sizes try the common one, otherwise the middle.
+            let common = COMMON.into_iter().rev().find(|s| *s > low && *s < high);
+            self.wanted.push(common.unwrap_or(low + (high - low) / 2));
+        } else {
+            self.search_at.get_or_insert(now + SEARCH_AGAIN);
+        }
+    }
+
+    /// Feeds the black-hole rule with the fate of a datagram. True when the size fell back.
+    pub(crate) fn on_fate(&mut self, size: u16, delivered: bool) -> bool {
+        if self.current <= BASE_DATAGRAM as u16 {
+            return false;
+        }
+        match (size > BASE_DATAGRAM as u16, delivered) {
+            (true, true) => {
+                self.full_losses = 0;
+                self.small_arrived = false;
+            }
+            (true, false) => self.full_losses += 1,
+            (false, true) => self.small_arrived = true,
+            (false, false) => {}
+        }
+        if self.full_losses < BLACK_HOLE || !self.small_arrived {
+            return false;
+        }
+        self.fall_back();
+        true
+    }
+
+    /// The kernel refused a datagram of the current size (rule W-35).
+    pub(crate) fn on_too_big(&mut self, size: u16) {
+        if size <= self.current {
+            self.fall_back();
+        }
+        self.too_large = self.too_large.min(size.max(BASE_DATAGRAM as u16 + 1));
+        self.wanted.retain(|wanted| *wanted < size);
+    }
+
+    /// Starts anew on another path.
+    pub(crate) fn restart(&mut self) {
+        *self = Self::new(self.limit);
+    }
+
+    fn fall_back(&mut self) {
+        self.too_large = self.current;
+        self.current = BASE_DATAGRAM as u16;
+        self.full_losses = 0;
+        self.small_arrived = false;
+        self.wanted = COMMON.into_iter().filter(|s| *s < self.too_large).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(path: u16, limit: u16) -> (u16, u32) {
+        let now = Instant::now();
+        let mut mtu = MtuDiscovery::new(limit);
+        let mut rounds = 0;
+        loop {
+            let probes: Vec<_> = std::iter::from_fn(|| mtu.next_probe(now)).collect();
+            if probes.is_empty() {
+                return (mtu.current(), rounds);
+            }
+            rounds += 1;
+            for size in probes {
+                if size <= path {
+                    mtu.on_probe_delivered(now, size)
+                } else {
+                    mtu.on_probe_lost(now, size)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn w34_common_paths_are_found_in_one_or_two_rounds_and_odd_ones_closely() {
+        assert_eq!(search(1472, 1472), (1472, 1));
+        assert_eq!(search(9216, 9216), (9216, 1));
+        assert_eq!(search(1472, 9216).0, 1472);
+        for path in 1200..=9216 {
+            let (found, rounds) = search(path, 9216);
+            assert!(
+                found <= path && path - found <= RESOLUTION,
+                "{path} {found}"
+            );
+            assert!(rounds <= 16, "{path}: {rounds}");
+        }
+    }
+
+    #[test]
+    fn f50_a_black_hole_falls_back_to_the_base_but_plain_loss_does_not() {
+        let mut mtu = MtuDiscovery::new(1472);
+        let now = Instant::now();
+        while let Some(size) = mtu.next_probe(now) {
+            mtu.on_probe_delivered(now, size);
+        }
+        for _ in 0..50 {
+            assert!(
+                !mtu.on_fate(1472, false),
+                "everything is lost: not the size's fault"
+            );
+        }
+        assert!(mtu.on_fate(100, true));
+        assert_eq!(mtu.current(), 1200);
+    }
+
+    #[test]
+    fn w35_a_size_the_kernel_refuses_is_an_estimate_not_an_error() {
+        let mut mtu = MtuDiscovery::new(9216);
+        mtu.on_too_big(9216);
+        assert!(std::iter::from_fn(|| mtu.next_probe(Instant::now())).all(|size| size < 9216));
+    }
+}

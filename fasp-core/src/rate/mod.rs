@@ -1,0 +1,12 @@
+//! Rate control: one estimator or rule per file (docs/rate-control.md).
+
+mod controller;
+mod delivery;
+mod pacer;
+mod queueing;
+
+pub use controller::RateLimits;
+pub(crate) use controller::{RateController, Report, carried};
+pub(crate) use delivery::DeliveryRate;
+pub(crate) use pacer::Pacer;
+pub(crate) use queueing::Queueing;

@@ -1,0 +1,410 @@
+//! What a datagram from the network does (protocol §4, §5, §6).
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::Closed;
+use super::transmit::WIRE_OVERHEAD;
+use super::{Event, Role, Session, Side, State};
+use crate::file::BlockWrite;
+use crate::path::Switch;
+use crate::rate::{Report, carried};
+use crate::recovery::{Content, Lost};
+use crate::wire::codec::Reader;
+use crate::wire::feedback::Feedback;
+use crate::wire::frame::{Frame, VERSION};
+use crate::wire::header::{HEADER_SIZE, expand_number, session_id_of, truncated_number};
+use crate::{ErrorCode, Rate};
+
+/// Failed openings that end a session (rule W-13).
+const MAX_FAILED_OPENINGS: u64 = 1 << 36;
+/// Packet number that ends a session (rule W-14).
+const MAX_NUMBER: u64 = 1 << 62;
+/// Reports accepted per second, and besides one for so many bytes sent (protocol §6.4).
+const REPORTS_PER_SECOND: f64 = 1000.0;
+const BYTES_PER_REPORT: f64 = 16_384.0;
+
+/// What became of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingest {
+    /// Authenticated and new.
+    Accepted,
+    /// Dropped in silence: malformed, replayed, forged or not for this session.
+    Dropped,
+}
+
+/// The frames of one datagram, as they are worked through.
+struct Arrived<'a> {
+    now: Instant,
+    from: SocketAddr,
+    writes: &'a mut Vec<BlockWrite>,
+}
+
+impl Session {
+    /// Takes a datagram, opens it in place and acts on it.
+    ///
+    /// New file bytes are listed in `writes`, at their places in `datagram`; the program writes them to the files.
+    /// `congestion_mark` says that the network set the ECN mark "congestion experienced".
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        congestion_mark: bool,
+        datagram: &mut [u8],
+        writes: &mut Vec<BlockWrite>,
+    ) -> Ingest {
+        if matches!(self.state, State::Closed) || session_id_of(datagram) != Some(self.id) {
+            self.statistics.dropped += 1;
+            return Ingest::Dropped;
+        }
+        let truncated = truncated_number(datagram).unwrap_or_default();
+        let number = expand_number(self.replay.next(), truncated);
+        let size = datagram.len();
+        let opened = if self.replay.is_fresh(number) {
+            let opened = self.opener.open(number, datagram);
+            self.statistics.failed_openings += u64::from(opened.is_none());
+            opened
+        } else {
+            None
+        };
+        let Some(frames) = opened else {
+            self.statistics.dropped += 1;
+            if self.statistics.failed_openings >= MAX_FAILED_OPENINGS || number >= MAX_NUMBER {
+                self.violation(now, "the limit of failed openings is reached");
+            }
+            return Ingest::Dropped;
+        };
+        let highest = number >= self.replay.next();
+        self.replay.mark(number);
+        self.statistics.datagrams_received += 1;
+        self.statistics.bytes_received += size as u64;
+        self.last_heard = now;
+        if let State::Greeting { .. } = self.state {
+            self.state = State::Open;
+            self.last_report = now;
+            self.events.push_back(Event::Connected);
+        }
+        if self.side == Side::Server {
+            let token = self.random.u64(..);
+            self.peer
+                .on_datagram(now, from, size as u64, highest, token);
+        }
+        if congestion_mark {
+            self.received.on_congestion_mark();
+        }
+        let mut arrived = Arrived { now, from, writes };
+        let eliciting = self.on_frames(&mut arrived, frames);
+        self.received.on_datagram(now, number, size, eliciting);
+        Ingest::Accepted
+    }
+
+    /// Works through the frames; true when the sender wants a report of this datagram.
+    fn on_frames(&mut self, arrived: &mut Arrived<'_>, frames: &[u8]) -> bool {
+        let mut reader = Reader::new(frames);
+        let mut eliciting = false;
+        loop {
+            match Frame::next(&mut reader) {
+                Ok(Some(frame)) => {
+                    eliciting |= frame.is_eliciting();
+                    // Where the frame's bytes end in the datagram, for blocks.
+                    let end = HEADER_SIZE + frames.len() - reader.remaining();
+                    self.on_frame(arrived, frame, end);
+                }
+                Ok(None) => return eliciting,
+                Err(error) => {
+                    self.violation(arrived.now, &error.to_string());
+                    return eliciting;
+                }
+            }
+        }
+    }
+
+    fn on_frame(&mut self, arrived: &mut Arrived<'_>, frame: Frame<'_>, end: usize) {
+        let now = arrived.now;
+        match frame {
+            Frame::Padding | Frame::Ping | Frame::Probe => {}
+            Frame::Hello {
+                version,
+                max_datagram,
+                receive_buffer,
+            } => {
+                if version == VERSION {
+                    self.mtu.set_peer_limit(max_datagram);
+                    self.peer_buffer = u64::from(receive_buffer);
+                    if !self.urgent.hello_seen {
+                        self.urgent.hello_seen = true;
+                    }
+                }
+            }
+            Frame::PathChallenge(token) => {
+                // A peer gets one answer per challenge, and the queue cannot grow beyond a few.
+                if self.urgent.responses.len() < 8 {
+                    self.urgent.responses.push_back((arrived.from, token));
+                }
+            }
+            Frame::PathResponse(token) => self.on_path_response(now, arrived.from, token),
+            Frame::Feedback(feedback) => self.on_feedback(now, &feedback),
+            Frame::Floor(number) => self.received.set_floor(number),
+            Frame::Close { code, text } => self.on_close(code, text),
+            Frame::Page {
+                number,
+                offset,
+                last,
+                bytes,
+            } => match self.pages_in.on_part(number, offset, last, bytes) {
+                Ok(Some(page)) => self.on_page(now, page),
+                Ok(None) => {}
+                Err(_) => self.violation(now, "page parts disagree"),
+            },
+            Frame::Data {
+                file,
+                offset,
+                bytes,
+            } => {
+                self.on_block(arrived, file, offset, bytes, end - bytes.len());
+            }
+        }
+    }
+
+    fn on_block(
+        &mut self,
+        arrived: &mut Arrived<'_>,
+        file: u32,
+        offset: u64,
+        bytes: &[u8],
+        at: usize,
+    ) {
+        if self.role == Role::Sender {
+            return self.violation(arrived.now, "a receiver sent file data");
+        }
+        let before = arrived.writes.len();
+        if self
+            .files_in
+            .on_block(file, offset, bytes, at, arrived.writes)
+            .is_err()
+        {
+            return self.violation(arrived.now, "file data beyond the announced size");
+        }
+        let new: usize = arrived.writes[before..].iter().map(|w| w.length).sum();
+        self.statistics.payload_received += new as u64;
+        self.statistics.payload_duplicate += (bytes.len() - new) as u64;
+        if new > 0 {
+            self.check_file(file);
+        }
+    }
+
+    fn on_page(&mut self, now: Instant, page: Vec<u8>) {
+        match self.role {
+            Role::Receiver => self.events.push_back(Event::Page(page)),
+            Role::Sender => {
+                self.on_decisions(now, &page);
+                self.pages_in.on_consumed(page.len() as u64);
+            }
+        }
+    }
+
+    fn on_path_response(&mut self, now: Instant, from: SocketAddr, token: [u8; 8]) {
+        match self.peer.on_response(from, token) {
+            None => {}
+            Some(Switch::First) => self.events.push_back(Event::PeerMoved(from)),
+            Some(Switch::PortOnly) => self.events.push_back(Event::PeerMoved(from)),
+            Some(Switch::NewPath) => {
+                self.rtt.restart();
+                self.mtu.restart();
+                self.controller
+                    .restart(now, self.rtt.smoothed(), u64::from(self.mtu.current()));
+                self.events.push_back(Event::PeerMoved(from));
+            }
+        }
+    }
+
+    fn on_close(&mut self, code: u8, text: &str) {
+        let error =
+            (code != 0).then(|| ErrorCode::from_number(code).unwrap_or(ErrorCode::PeerAborted));
+        match self.state {
+            State::Closing { .. } | State::Closed => {}
+            State::Greeting { .. } | State::Open => {
+                let closed = Closed {
+                    error,
+                    text: text.to_owned(),
+                    by_peer: true,
+                };
+                self.events.push_back(Event::Closed(closed));
+            }
+        }
+        self.state = State::Closed;
+    }
+
+    fn on_feedback(&mut self, now: Instant, feedback: &Feedback) {
+        if !self.take_report_token(now) {
+            return;
+        }
+        let newest = self.sent.departure(feedback.largest);
+        let samples = feedback.samples.iter().map(|s| (s.number, s.at));
+        let arrivals: Vec<_> = std::iter::once((feedback.largest, feedback.arrival))
+            .chain(samples)
+            .filter_map(|(number, at)| Some((self.sent.departure(number)?, at)))
+            .collect();
+        let mut settled = Settled {
+            newest,
+            ..Settled::default()
+        };
+        for range in &feedback.ranges {
+            if self
+                .deliver(*range.start(), *range.end(), feedback.largest, &mut settled)
+                .is_err()
+            {
+                return self.violation(now, "a report about a number never sent");
+            }
+        }
+        self.page_credit = feedback.page_credit;
+        if let Some(left) = settled.rtt_from {
+            let delay = Duration::from_micros(feedback.delay);
+            let sample = now.saturating_duration_since(left);
+            self.rtt.on_sample(sample.saturating_sub(delay));
+            self.received.set_rtt(self.rtt.smoothed());
+        }
+        self.last_report = now;
+        self.probe_count = 0;
+        self.silence_steps = 0;
+        let lost = self.detect_losses(now, newest);
+        self.sent.forget(now, self.rtt.smoothed() * 2);
+        self.delivery.on_settled(carried(lost, settled.bytes));
+        let queueing = self.queueing.on_report(now, arrivals.into_iter());
+        let bandwidth = self
+            .delivery
+            .on_report(feedback.arrival, self.rtt.smoothed());
+        let report = Report {
+            rtt: self.rtt.smoothed(),
+            rtt_samples: self.rtt.samples(),
+            queueing,
+            bandwidth,
+            lost,
+            delivered: settled.bytes,
+            starved: !self.has_data(),
+            storage: (feedback.rate_limit > 0).then(|| Rate::from_kbps(feedback.rate_limit)),
+        };
+        self.controller.on_report(now, &report);
+        self.pacer.set_rate(now, self.controller.rate());
+    }
+
+    fn take_report_token(&mut self, now: Instant) -> bool {
+        let elapsed = now
+            .saturating_duration_since(self.report_tokens_at)
+            .as_secs_f64();
+        self.report_tokens_at = now;
+        self.report_tokens =
+            (self.report_tokens + elapsed * REPORTS_PER_SECOND).min(REPORTS_PER_SECOND);
+        // What has been sent lately earns reports as well, so that a fast short path is not throttled.
+        let earned = self.sent.in_flight_bytes() as f64 / BYTES_PER_REPORT;
+        if self.report_tokens + earned < 1.0 {
+            return false;
+        }
+        self.report_tokens = (self.report_tokens - 1.0).max(0.0);
+        true
+    }
+
+    fn deliver(
+        &mut self,
+        start: u64,
+        end: u64,
+        largest: u64,
+        settled: &mut Settled,
+    ) -> Result<(), ()> {
+        let Self {
+            sent,
+            pages_out,
+            rtt,
+            mtu,
+            statistics,
+            ..
+        } = self;
+        let mut probes = Vec::new();
+        let result = sent.deliver(start, end, |delivered| {
+            settled.bytes += u64::from(delivered.size) + WIRE_OVERHEAD;
+            if delivered.number == largest {
+                settled.rtt_from = Some(delivered.at);
+            }
+            if delivered.was_lost {
+                statistics.datagrams_late += 1;
+                if let Some(newest) = settled.newest {
+                    rtt.on_spurious_loss(newest.saturating_duration_since(delivered.at));
+                }
+            }
+            match delivered.content {
+                Content::Nothing => {}
+                Content::Block { length, .. } => statistics.payload_delivered += u64::from(length),
+                Content::Page {
+                    number,
+                    offset,
+                    length,
+                } => pages_out.on_delivered(number, offset, length),
+                Content::Probe { size } => probes.push(size),
+            }
+            if !matches!(delivered.content, Content::Probe { .. }) {
+                mtu.on_fate(delivered.size, true);
+            }
+        });
+        let now = self.last_heard;
+        for size in probes {
+            self.mtu.on_probe_delivered(now, size);
+        }
+        result.map_err(|_| ())
+    }
+
+    /// Declares lost what a newer report proves lost, and returns the bytes.
+    fn detect_losses(&mut self, now: Instant, newest: Option<Instant>) -> u64 {
+        let Some(before) = newest.and_then(|n| n.checked_sub(self.rtt.reordering_window())) else {
+            return 0;
+        };
+        let mut lost = Vec::new();
+        self.sent.lose_before(before, |l| lost.push(l));
+        let mut bytes = 0;
+        for Lost {
+            size,
+            content,
+            repeated,
+        } in lost
+        {
+            if let Content::Probe { size } = content {
+                self.mtu.on_probe_lost(now, size);
+                continue;
+            }
+            bytes += u64::from(size) + WIRE_OVERHEAD;
+            self.statistics.datagrams_lost += 1;
+            self.mtu.on_fate(size, false);
+            if !repeated {
+                self.requeue(content);
+            }
+        }
+        bytes
+    }
+
+    pub(super) fn requeue(&mut self, content: Content) {
+        match content {
+            Content::Nothing | Content::Probe { .. } => {}
+            Content::Block {
+                file,
+                offset,
+                length,
+            } => self.files_out.on_lost(file, offset, length),
+            Content::Page {
+                number,
+                offset,
+                length,
+            } => self.pages_out.on_lost(number, offset, length),
+        }
+    }
+}
+
+/// What a report settled.
+#[derive(Debug, Default)]
+struct Settled {
+    bytes: u64,
+    /// Departure of the highest number reported.
+    newest: Option<Instant>,
+    /// Departure of the highest number, when this report is the first to name it.
+    rtt_from: Option<Instant>,
+}

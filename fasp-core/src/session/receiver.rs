@@ -1,0 +1,85 @@
+//! The receiving half's face to the program (protocol §9).
+
+use std::ops::Range;
+
+use super::{Event, Session};
+use crate::file::FileState;
+use crate::wire::record::Record;
+use crate::{RangeSet, Rate, Totals};
+
+impl Session {
+    /// Accepts blocks of a listed file from now on and asks the sender for it, but for the ranges held already.
+    ///
+    /// False when too many files are open (protocol §12).
+    pub fn request_file(&mut self, file: u32, size: u64, held: &[Range<u64>]) -> bool {
+        if !self.files_in.expect(file, size, held) {
+            return false;
+        }
+        if held.is_empty() {
+            Record::Want {
+                first: file,
+                count: 1,
+            }
+            .encode(&mut self.records);
+        } else {
+            Record::WantFrom {
+                file,
+                held: held.to_vec(),
+            }
+            .encode(&mut self.records);
+        }
+        self.check_file(file);
+        true
+    }
+
+    /// Adds a decision or a result to the next page.
+    pub fn reply(&mut self, record: &Record<'_>) {
+        record.encode(&mut self.records);
+        if self.records.len() > 32 << 10 {
+            self.flush_records();
+        }
+    }
+
+    /// The sender's digest of a whole file has arrived.
+    pub fn file_digest(&mut self, file: u32, digest: u64) {
+        self.files_in.on_digest(file, digest);
+        self.check_file(file);
+    }
+
+    /// The file is settled: blocks of it that still arrive are ignored.
+    pub fn forget_file(&mut self, file: u32) {
+        self.files_in.remove(file);
+    }
+
+    /// Which bytes of a file are there.
+    pub fn present(&self, file: u32) -> Option<&RangeSet> {
+        self.files_in.present(file)
+    }
+
+    /// The program has finished with pages of this many bytes in all.
+    pub fn page_consumed(&mut self, bytes: u64) {
+        self.pages_in.on_consumed(bytes);
+    }
+
+    /// Says what the storage takes now; nothing for no limit (protocol §6.3).
+    pub fn set_storage_rate(&mut self, rate: Option<Rate>) {
+        self.storage_limit = rate.unwrap_or(Rate::ZERO);
+    }
+
+    /// Every file has its result: tells the sender, which then ends the session.
+    pub fn complete(&mut self, totals: Totals) {
+        Record::Complete(totals).encode(&mut self.records);
+        self.flush_records();
+    }
+
+    /// Reports a file that has just become whole, or turned out damaged.
+    pub(super) fn check_file(&mut self, file: u32) {
+        let event = match self.files_in.state(file) {
+            FileState::Incomplete => return,
+            FileState::Complete => Event::FileComplete { file },
+            FileState::Damaged => Event::FileDamaged { file },
+        };
+        self.files_in.remove(file);
+        self.events.push_back(event);
+    }
+}

@@ -1,0 +1,166 @@
+//! The sending half's face to the program (protocol §9).
+
+use std::time::Instant;
+
+use super::{Event, FileResult, Session, TransmitBatch};
+use crate::wire::record::{MAX_PAGE, Record, Records};
+use crate::{ErrorCode, Totals};
+
+impl Session {
+    /// Queues a page of records that the program has built, at most [`MAX_PAGE`] bytes.
+    ///
+    /// Files in it that travel as blocks must be announced as well, before or after.
+    pub fn send_page(&mut self, page: Vec<u8>) {
+        debug_assert!(page.len() <= MAX_PAGE, "a page is at most 1 MiB");
+        self.flush_records();
+        self.pages_out.push(page);
+    }
+
+    /// Bytes of pages that wait to be sent: stop building more above some amount.
+    pub fn queued_page_bytes(&self) -> usize {
+        self.pages_out.queued_bytes()
+    }
+
+    /// Says that file numbers below `count` are or will be on the list.
+    pub fn set_listed(&mut self, count: u32) {
+        self.listed = self.listed.max(count);
+    }
+
+    /// Says that this listed file travels as blocks once it is wanted. An empty file travels in a page.
+    pub fn announce(&mut self, file: u32, size: u64) {
+        debug_assert!(size > 0, "an empty file has no blocks");
+        self.set_listed(file + 1);
+        self.files_out.announce(file, size);
+    }
+
+    /// Says that the list is complete: numbers 0 to `files - 1` were used.
+    pub fn end_list(&mut self, files: u32) {
+        self.set_listed(files);
+        self.is_list_ended = true;
+        Record::End { files }.encode(&mut self.records);
+        self.flush_records();
+    }
+
+    /// Adds a record to the next page.
+    pub fn send_record(&mut self, record: &Record<'_>) {
+        record.encode(&mut self.records);
+        if self.records.len() > 32 << 10 {
+            self.flush_records();
+        }
+    }
+
+    /// The rest of this file cannot be read or it changed: nothing more of it is sent.
+    pub fn source_failed(&mut self, file: u32, code: ErrorCode, text: &str) {
+        if self.files_out.contains(file) {
+            self.files_out.remove(file);
+            self.send_record(&Record::SourceFailed { file, code, text });
+        }
+    }
+
+    /// Takes a file's blocks out of a batch whose reads failed, leaving padding.
+    pub fn blank(&mut self, batch: &mut TransmitBatch, file: u32) {
+        batch.blank(file);
+    }
+
+    /// Makes a batch ready for the socket: counts what was read for the first time and seals in place.
+    ///
+    /// `now` is when the batch really leaves, after the reads.
+    pub fn seal(&mut self, now: Instant, batch: &mut TransmitBatch) {
+        for planned in &batch.planned {
+            if let Some((block, at)) = planned.block {
+                let bytes = &batch.bytes[at..at + usize::from(block.length)];
+                if let Some(digest) = self.files_out.on_read(block, bytes) {
+                    Record::Digest {
+                        file: block.file,
+                        digest,
+                    }
+                    .encode(&mut self.records);
+                    self.events.push_back(Event::Sent { file: block.file });
+                }
+            }
+            self.sent.set_departure(planned.number, now);
+            self.sealer
+                .seal(planned.number, &mut batch.bytes[planned.start..planned.end]);
+        }
+    }
+
+    /// A page of the receiver's decisions and results.
+    pub(super) fn on_decisions(&mut self, now: Instant, page: &[u8]) {
+        for record in Records::new(page) {
+            let known = match record {
+                Ok(Record::Want { first, count }) => self.on_want(first, count),
+                Ok(Record::WantFrom { file, held }) => {
+                    self.files_out.want(file, &held);
+                    file < self.listed
+                }
+                Ok(Record::Skip { first, count }) => {
+                    self.settle(first, count, &FileResult::Skipped)
+                }
+                Ok(Record::Done { first, count }) => self.settle(first, count, &FileResult::Done),
+                Ok(Record::Failed { file, code, text }) => self.settle(
+                    file,
+                    1,
+                    &FileResult::Failed {
+                        code,
+                        text: text.to_owned(),
+                    },
+                ),
+                Ok(Record::Complete(totals)) => self.on_complete(now, totals),
+                Ok(_) | Err(_) => return self.violation(now, "malformed decision"),
+            };
+            if !known {
+                return self.violation(now, "decision about a file that was not listed");
+            }
+        }
+    }
+
+    fn on_want(&mut self, first: u32, count: u32) -> bool {
+        if !self.is_listed(first, count) {
+            return false;
+        }
+        let mut small: Option<(u32, u32)> = None;
+        for file in first..first + count {
+            if self.files_out.contains(file) {
+                self.files_out.want(file, &[]);
+            } else {
+                match &mut small {
+                    Some((start, length)) if *start + *length == file => *length += 1,
+                    run => {
+                        if let Some((first, count)) = run.replace((file, 1)) {
+                            self.events.push_back(Event::Wanted { first, count });
+                        }
+                    }
+                }
+            }
+        }
+        if let Some((first, count)) = small {
+            self.events.push_back(Event::Wanted { first, count });
+        }
+        true
+    }
+
+    fn settle(&mut self, first: u32, count: u32, result: &FileResult) -> bool {
+        if !self.is_listed(first, count) {
+            return false;
+        }
+        self.files_out.remove_run(first, count);
+        self.events.push_back(Event::Settled {
+            first,
+            count,
+            result: result.clone(),
+        });
+        true
+    }
+
+    fn on_complete(&mut self, now: Instant, totals: Totals) -> bool {
+        self.events.push_back(Event::Complete(totals));
+        self.close(now, None);
+        true
+    }
+
+    fn is_listed(&self, first: u32, count: u32) -> bool {
+        first
+            .checked_add(count)
+            .is_some_and(|end| end <= self.listed)
+    }
+}

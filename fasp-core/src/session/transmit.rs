@@ -1,0 +1,414 @@
+//! What goes out next (protocol §7.3): answers and reports, then repairs, then new data.
+
+use std::{net::SocketAddr, time::Instant};
+
+use super::{FIRST_FLIGHT, Role, Session, Side, State, TransmitBatch};
+use crate::file::Block;
+use crate::recovery::{Content, Receiving};
+use crate::wire::frame::{Frame, VERSION, put_data, put_page};
+use crate::wire::header::{BASE_DATAGRAM, HEADER_SIZE, TAG_SIZE, put_header};
+
+/// What IP and UDP add to a datagram on the wire; rates count it.
+pub(super) const WIRE_OVERHEAD: u64 = 28;
+/// First wait for an answer to `HELLO`; doubles.
+const HELLO_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
+/// Bytes beyond the path's own that may be on their way, at most: what the peer's socket buffers.
+const MAX_SOCKET_SHARE: u64 = 2 << 20;
+/// Loss below which a tail is not worth repeating.
+const TAIL_LOSS: f64 = 0.000_5;
+/// Room for the answers that share a datagram.
+const URGENT_SIZE: usize = BASE_DATAGRAM;
+
+impl Session {
+    /// Fills `batch` with what may leave now; false when there is nothing.
+    ///
+    /// The program reads file data into the batch, calls [`seal`](Self::seal) and sends it, then asks again.
+    pub fn poll_transmit(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        batch.clear();
+        match self.state {
+            State::Closed => return false,
+            State::Closing { .. } => return self.transmit_close(now, batch),
+            State::Greeting { .. } | State::Open => {}
+        }
+        if self.pages_out.is_sent() {
+            self.flush_records();
+        }
+        self.collect_reports(now);
+        self.transmit_hello(now, batch)
+            || self.transmit_challenge(now, batch)
+            || self.transmit_response(now, batch)
+            || self.transmit_reports(now, batch)
+            || self.transmit_probe(now, batch)
+            || self.transmit_data(now, batch)
+    }
+
+    fn transmit_close(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        let State::Closing { left, next, closed } = &mut self.state else {
+            return false;
+        };
+        if now < *next {
+            return false;
+        }
+        *left -= 1;
+        *next = now
+            + self
+                .rtt
+                .smoothed()
+                .min(std::time::Duration::from_millis(100))
+                / 2;
+        let (code, text) = (closed.error.map_or(0, |c| c.number()), closed.text.clone());
+        if *left == 0 {
+            self.state = State::Closed;
+        }
+        let Some(to) = self.peer.answer_address() else {
+            self.state = State::Closed;
+            return false;
+        };
+        self.transmit_frames(now, batch, to, &[Frame::Close { code, text: &text }], 0)
+    }
+
+    fn transmit_hello(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        let Side::Client { server } = self.side else {
+            return false;
+        };
+        let token = self.random.u64(..).to_be_bytes();
+        let State::Greeting {
+            hello_at, hellos, ..
+        } = &mut self.state
+        else {
+            return false;
+        };
+        if now < *hello_at {
+            return false;
+        }
+        *hello_at = now + HELLO_INTERVAL * (1 << (*hellos).min(3));
+        *hellos += 1;
+        // The challenge makes the server answer; the client knows the server's address from the control channel.
+        let frames = [self.hello(), Frame::PathChallenge(token), Frame::Padding];
+        self.transmit_frames(now, batch, server, &frames, BASE_DATAGRAM)
+    }
+
+    fn hello(&self) -> Frame<'static> {
+        Frame::Hello {
+            version: VERSION,
+            max_datagram: self.max_datagram,
+            receive_buffer: self.receive_buffer,
+        }
+    }
+
+    fn transmit_challenge(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        let size = (HEADER_SIZE + TAG_SIZE + 8 + 9 + 9) as u64;
+        let Some((to, token)) = self.peer.next_challenge(now, size, self.rtt.smoothed()) else {
+            return false;
+        };
+        let mut frames = vec![self.hello(), Frame::PathChallenge(token)];
+        if self
+            .urgent
+            .responses
+            .front()
+            .is_some_and(|(from, _)| *from == to)
+        {
+            frames.extend(
+                self.urgent
+                    .responses
+                    .pop_front()
+                    .map(|(_, token)| Frame::PathResponse(token)),
+            );
+        }
+        self.transmit_frames(now, batch, to, &frames, 0)
+    }
+
+    fn transmit_response(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        while let Some((to, token)) = self.urgent.responses.pop_front() {
+            let size = (HEADER_SIZE + TAG_SIZE + 9) as u64;
+            if self.peer.take_allowance(to, size) {
+                return self.transmit_frames(now, batch, to, &[Frame::PathResponse(token)], 0);
+            }
+        }
+        false
+    }
+
+    /// Makes the reports that are due; they wait for their datagrams in `urgent`.
+    fn collect_reports(&mut self, now: Instant) {
+        if self.is_greeting() || self.received.due().is_none_or(|due| now < due) {
+            return;
+        }
+        let receiving = Receiving {
+            page_credit: self.pages_in.credit(),
+            rate_limit: self.storage_limit.kbps(),
+        };
+        for feedback in self.received.report(now, receiving) {
+            let mut bytes = Vec::with_capacity(64);
+            Frame::Feedback(feedback).encode(&mut bytes);
+            self.urgent.reports.push_back(bytes);
+        }
+    }
+
+    fn transmit_reports(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        if self.urgent.reports.is_empty() && self.urgent.pings == 0 || self.is_greeting() {
+            return false;
+        }
+        let Some(to) = self.peer.answer_address() else {
+            return false;
+        };
+        let start = self.begin_datagram(now, batch);
+        while let Some(report) = self.urgent.reports.front() {
+            let used = batch.bytes.len() - start + report.len() + TAG_SIZE;
+            if used > URGENT_SIZE && batch.bytes.len() > start + HEADER_SIZE {
+                break;
+            }
+            batch.bytes.extend_from_slice(report);
+            self.urgent.reports.pop_front();
+        }
+        let ping = std::mem::take(&mut self.urgent.pings) > 0;
+        if ping {
+            Frame::Ping.encode(&mut batch.bytes);
+        }
+        let size = (batch.bytes.len() - start + TAG_SIZE) as u64;
+        if !self.peer.take_allowance(to, size) {
+            batch.clear();
+            return false;
+        }
+        self.finish_datagram(now, batch, start, to, Content::Nothing, None, ping);
+        true
+    }
+
+    fn transmit_probe(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        if self.role == Role::Receiver || self.is_greeting() {
+            return false;
+        }
+        let Some(to) = self.peer.address() else {
+            return false;
+        };
+        let Some(size) = self.mtu.next_probe(now) else {
+            return false;
+        };
+        let start = self.begin_datagram(now, batch);
+        Frame::Probe.encode(&mut batch.bytes);
+        batch.bytes.resize(usize::from(size) - TAG_SIZE, 0);
+        self.finish_datagram(now, batch, start, to, Content::Probe { size }, None, true);
+        true
+    }
+
+    fn transmit_data(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
+        let Some(to) = self.peer.address() else {
+            return false;
+        };
+        self.repeat_tail(now);
+        let size = usize::from(self.mtu.current());
+        let room = size - HEADER_SIZE - TAG_SIZE;
+        let window = self.window().saturating_sub(self.sent.in_flight_bytes());
+        let mut budget = self.pacer.allowance(now).min(window);
+        if self.probes > 0 {
+            budget = budget.max(u64::from(self.probes) * size as u64);
+            self.probes = 0;
+        }
+        while budget > 0 && batch.has_room(size) && !batch.is_ended() {
+            let start = self.begin_datagram(now, batch);
+            self.put_floor(now, batch);
+            let used = batch.bytes.len() - start - HEADER_SIZE;
+            let Some((content, block)) = self.next_content(room - used, &mut batch.bytes) else {
+                batch.bytes.truncate(start);
+                break;
+            };
+            let sent = self.finish_datagram(now, batch, start, to, content, block, true);
+            budget = budget.saturating_sub(sent);
+        }
+        !batch.is_empty()
+    }
+
+    /// Writes the frame of whatever is next; file bytes are left to the program.
+    fn next_content(&mut self, room: usize, out: &mut Vec<u8>) -> Option<(Content, Option<Block>)> {
+        if let Some(part) = self.pages_out.next_lost(room) {
+            return Some((
+                put_part(out, &part, &mut self.statistics.payload_resent),
+                None,
+            ));
+        }
+        if let Some(block) = self.files_out.next_lost(room) {
+            self.statistics.payload_resent += u64::from(block.length);
+            return Some(put_block(out, block));
+        }
+        if self.is_paused {
+            return None;
+        }
+        if let Some(part) = self.pages_out.next_new(self.page_credit, room) {
+            return Some((
+                put_part(out, &part, &mut self.statistics.payload_sent),
+                None,
+            ));
+        }
+        let (block, _) = self.files_out.next_new(room)?;
+        self.statistics.payload_sent += u64::from(block.length);
+        Some(put_block(out, block))
+    }
+
+    /// Whether anything waits to be sent as data.
+    pub(super) fn has_data(&self) -> bool {
+        self.pages_out.has_lost()
+            || self.files_out.has_lost()
+            || !self.is_paused && (self.has_new_pages() || self.files_out.has_new())
+    }
+
+    fn has_new_pages(&self) -> bool {
+        self.pages_out.has_new(self.page_credit)
+            || !self.records.is_empty() && self.pages_out.is_sent()
+    }
+
+    /// Bytes that may be on their way.
+    fn window(&self) -> u64 {
+        if self.is_greeting() {
+            return FIRST_FLIGHT;
+        }
+        let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
+        self.controller.window(self.rtt.smoothed(), share)
+    }
+
+    pub(super) fn next_data_time(&self) -> Option<Instant> {
+        let open = self.window() > self.sent.in_flight_bytes() || self.probes > 0;
+        (open && self.peer.address().is_some() && self.has_data()).then(|| self.pacer.next_send())
+    }
+
+    /// Whether everything has been sent and reports are outstanding (protocol §7.5).
+    fn is_tail(&self) -> bool {
+        let is_listed = self.role == Role::Receiver || self.is_list_ended;
+        is_listed
+            && self.sent.has_in_flight()
+            && self.controller.loss() > TAIL_LOSS
+            && !self.has_data()
+    }
+
+    fn tail_age(&self) -> std::time::Duration {
+        self.rtt.smoothed() / 2
+    }
+
+    pub(super) fn next_tail_time(&self) -> Option<Instant> {
+        if !self.is_tail() {
+            return None;
+        }
+        let oldest = self.sent.oldest_unrepeated()? + self.tail_age();
+        Some(oldest.max(self.pacer.next_send()))
+    }
+
+    fn repeat_tail(&mut self, now: Instant) {
+        if !self.is_tail() {
+            return;
+        }
+        let Some(before) = now.checked_sub(self.tail_age()) else {
+            return;
+        };
+        let mut allowance = self.pacer.allowance(now);
+        while allowance > 0 {
+            let Some(content) = self.sent.repeat_oldest(before) else {
+                break;
+            };
+            self.requeue(content);
+            allowance = allowance.saturating_sub(u64::from(self.mtu.current()));
+        }
+    }
+
+    fn put_floor(&mut self, now: Instant, batch: &mut TransmitBatch) {
+        if now.saturating_duration_since(self.floor_sent) >= self.rtt.smoothed() {
+            self.floor_sent = now;
+            Frame::Floor(self.sent.floor()).encode(&mut batch.bytes);
+        }
+    }
+
+    /// Sends frames in a datagram of their own, padded to `size` if that is more.
+    fn transmit_frames(
+        &mut self,
+        now: Instant,
+        batch: &mut TransmitBatch,
+        to: SocketAddr,
+        frames: &[Frame<'_>],
+        size: usize,
+    ) -> bool {
+        let start = self.begin_datagram(now, batch);
+        for frame in frames {
+            frame.encode(&mut batch.bytes);
+        }
+        let padded = start + size.saturating_sub(TAG_SIZE);
+        if batch.bytes.len() < padded {
+            batch.bytes.resize(padded, 0);
+        }
+        let eliciting = frames.iter().any(Frame::is_eliciting);
+        self.finish_datagram(now, batch, start, to, Content::Nothing, None, eliciting);
+        true
+    }
+
+    /// Writes the header of the next number, leaving one out now and then.
+    fn begin_datagram(&mut self, now: Instant, batch: &mut TransmitBatch) -> usize {
+        if self.sent.next_number() >= self.skip_at {
+            self.sent.skip(now);
+            self.skip_at = self.sent.next_number() + self.random.u64(1..2048);
+        }
+        let start = batch.bytes.len();
+        put_header(&mut batch.bytes, self.id, self.sent.next_number());
+        start
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call completes a datagram; a struct would name them twice"
+    )]
+    fn finish_datagram(
+        &mut self,
+        now: Instant,
+        batch: &mut TransmitBatch,
+        start: usize,
+        to: SocketAddr,
+        content: Content,
+        block: Option<Block>,
+        eliciting: bool,
+    ) -> u64 {
+        batch.destination = Some(to);
+        let number = self.sent.next_number();
+        let size = batch.end_datagram(number, start, block);
+        // A datagram is at most 9,216 bytes.
+        if eliciting {
+            if !self.sent.has_in_flight() {
+                // Silence is counted from when something is outstanding.
+                self.last_report = self.last_report.max(now);
+            }
+            self.sent.push(now, size as u16, content);
+            self.last_eliciting = now;
+        } else {
+            self.sent.push_untracked(now);
+        }
+        let wire = size as u64 + WIRE_OVERHEAD;
+        self.pacer.on_sent(wire);
+        self.statistics.datagrams_sent += 1;
+        self.statistics.bytes_sent += size as u64;
+        wire
+    }
+}
+
+fn put_block(out: &mut Vec<u8>, block: Block) -> (Content, Option<Block>) {
+    put_data(out, block.file, block.offset);
+    let Block {
+        file,
+        offset,
+        length,
+        ..
+    } = block;
+    (
+        Content::Block {
+            file,
+            offset,
+            length,
+        },
+        Some(block),
+    )
+}
+
+fn put_part(out: &mut Vec<u8>, part: &crate::page::PagePart<'_>, count: &mut u64) -> Content {
+    put_page(out, part.number, part.offset, part.last);
+    out.extend_from_slice(part.bytes);
+    *count += part.bytes.len() as u64;
+    // A part fits a datagram, so its length fits 16 bits.
+    Content::Page {
+        number: part.number,
+        offset: part.offset,
+        length: part.bytes.len() as u16,
+    }
+}
