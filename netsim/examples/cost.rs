@@ -41,7 +41,7 @@ fn main() {
     );
 }
 
-/// Time between sends that keeps a queue but does not overflow it.
+/// Time between sends that fills the link exactly.
 fn interval(config: &LinkConfig) -> Duration {
     let rate = config.rate.unwrap_or(10_000_000_000);
     Duration::from_nanos((SIZE + config.overhead) as u64 * 8_000_000_000 / rate)

@@ -33,6 +33,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod agenda;
 mod clock;
 mod config;
 mod counters;

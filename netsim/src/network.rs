@@ -1,11 +1,11 @@
 //! Hosts, routes and shared links.
 
-use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::agenda::{Agenda, NEVER};
 use crate::clock::Clock;
 use crate::{Error, Link, LinkConfig, LinkCounters, NetworkCounters, Payload, Rng};
 
@@ -42,9 +42,8 @@ pub struct Network<P> {
     clock: Clock,
     now: u64,
     seed: u64,
-    links: Vec<Scheduled<P>>,
-    /// Moments at which links want attention; an entry counts only while its link is scheduled for that moment.
-    agenda: BinaryHeap<Reverse<(u64, usize)>>,
+    links: Vec<Link<Packet<P>>>,
+    agenda: Agenda,
     hosts: Vec<Host>,
     addresses: Vec<Address>,
     address_numbers: BTreeMap<SocketAddr, u32>,
@@ -52,13 +51,6 @@ pub struct Network<P> {
     routes: Vec<Route>,
     arrived: VecDeque<(u64, Packet<P>)>,
     counters: NetworkCounters,
-}
-
-#[derive(Debug, Clone)]
-struct Scheduled<P> {
-    link: Link<Packet<P>>,
-    /// The moment of this link's valid entry in the agenda, `u64::MAX` for none.
-    due: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -117,7 +109,7 @@ impl<P: Payload> Network<P> {
             now: 0,
             seed,
             links: Vec::new(),
-            agenda: BinaryHeap::new(),
+            agenda: Agenda::new(),
             hosts: Vec::new(),
             addresses: Vec::new(),
             address_numbers: BTreeMap::new(),
@@ -145,10 +137,8 @@ impl<P: Payload> Network<P> {
     pub fn add_link(&mut self, config: LinkConfig) -> LinkId {
         let id = LinkId(self.links.len());
         let rng = Rng::for_part(self.seed, id.0 as u64);
-        self.links.push(Scheduled {
-            link: Link::with_rng(self.clock, config, rng),
-            due: u64::MAX,
-        });
+        self.links.push(Link::with_rng(self.clock, config, rng));
+        self.agenda.add_link();
         id
     }
 
@@ -224,34 +214,33 @@ impl<P: Payload> Network<P> {
     /// Returns when [`poll`](Self::poll) should be called next; nothing is delivered earlier, but it may turn
     /// out that nothing is delivered then either. `None` when the network is empty.
     pub fn next_event(&self) -> Option<Instant> {
-        let arrived = self.arrived.front().map(|(at, _)| *at);
-        let next = arrived.or_else(|| self.agenda.peek().map(|Reverse((at, _))| *at))?;
-        Some(self.clock.instant(next))
+        let next = match self.arrived.front() {
+            Some((at, _)) => *at,
+            None => self.agenda.first().0,
+        };
+        (next != NEVER).then(|| self.clock.instant(next))
     }
 
     /// Changes a link in flight; see [`Link::set_config`].
     pub fn set_link(&mut self, now: Instant, link: LinkId, config: LinkConfig) {
         self.advance(self.clock.nanos(now));
-        self.links[link.0].link.set_config_at(self.now, config);
-        // The old entry, if any, may now be too early or too late.
-        self.links[link.0].due = u64::MAX;
-        self.schedule(link);
-        self.drop_stale_entries();
+        self.links[link.0].set_config_at(self.now, config);
+        self.schedule(link.0);
     }
 
     /// Returns the configuration of a link.
     pub fn link_config(&self, link: LinkId) -> &LinkConfig {
-        self.links[link.0].link.config()
+        self.links[link.0].config()
     }
 
     /// Returns what a link has done so far.
     pub fn link_counters(&self, link: LinkId) -> LinkCounters {
-        self.links[link.0].link.counters()
+        self.links[link.0].counters()
     }
 
     /// Returns how long a packet that reaches this link at `now` would wait for its serialiser.
     pub fn queue_delay(&self, now: Instant, link: LinkId) -> Duration {
-        self.links[link.0].link.queue_delay(now)
+        self.links[link.0].queue_delay(now)
     }
 
     /// Returns the address a host is reached at.
@@ -305,8 +294,8 @@ impl<P: Payload> Network<P> {
         let route = &self.routes[packet.route as usize];
         if let Some(&link) = route.links.get(packet.next_hop as usize) {
             packet.next_hop += 1;
-            self.links[link.0].link.send_at(now, packet);
-            self.schedule(link);
+            self.links[link.0].send_at(now, packet);
+            self.schedule(link.0);
         } else if self.hosts[route.to.0].current == packet.dst {
             self.counters.delivered += 1;
             self.arrived.push_back((now, packet));
@@ -319,40 +308,21 @@ impl<P: Payload> Network<P> {
     #[inline]
     fn advance(&mut self, now: u64) {
         self.now = self.now.max(now);
-        while let Some(&Reverse((at, link))) = self.agenda.peek()
-            && at <= self.now
-        {
-            self.agenda.pop();
-            if self.links[link].due != at {
-                continue;
+        loop {
+            let (at, link) = self.agenda.first();
+            if at > self.now || at == NEVER {
+                return;
             }
-            self.links[link].due = u64::MAX;
-            while let Some((arrival, packet)) = self.links[link].link.poll_at(at) {
+            while let Some((arrival, packet)) = self.links[link].poll_at(at) {
                 self.forward(arrival, packet);
             }
-            self.schedule(LinkId(link));
-        }
-        self.drop_stale_entries();
-    }
-
-    /// Makes sure that the agenda has a link's next event.
-    #[inline]
-    fn schedule(&mut self, link: LinkId) {
-        let scheduled = &mut self.links[link.0];
-        let next = scheduled.link.next_nanos();
-        if next < scheduled.due {
-            scheduled.due = next;
-            self.agenda.push(Reverse((next, link.0)));
+            self.schedule(link);
         }
     }
 
-    /// Leaves a valid entry on top, so that the next event is a real one.
+    /// Plans a link's next event.
     #[inline]
-    fn drop_stale_entries(&mut self) {
-        while let Some(&Reverse((at, link))) = self.agenda.peek()
-            && self.links[link].due != at
-        {
-            self.agenda.pop();
-        }
+    fn schedule(&mut self, link: usize) {
+        self.agenda.plan(link, self.links[link].next_nanos());
     }
 }
