@@ -117,13 +117,14 @@ impl RangeSet {
     pub fn gaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let first = self.position(within.start);
         let mut at = within.start;
-        let ends = self.ranges[first..]
+        let stored = self.ranges[first..]
             .iter()
             .cloned()
-            .chain(std::iter::once(within.end..within.end));
-        ends.take_while(move |r| r.start <= within.end)
+            .take_while(move |r| r.start < within.end);
+        stored
+            .chain(std::iter::once(within.end..within.end))
             .filter_map(move |r| {
-                let gap = at..r.start.min(within.end);
+                let gap = at..r.start;
                 at = at.max(r.end);
                 (!gap.is_empty()).then_some(gap)
             })

@@ -187,9 +187,9 @@ mod tests {
             rounds += 1;
             for size in probes {
                 if size <= path {
-                    mtu.on_probe_delivered(now, size)
+                    mtu.on_probe_delivered(now, size);
                 } else {
-                    mtu.on_probe_lost(now, size)
+                    mtu.on_probe_lost(now, size);
                 }
             }
         }

@@ -12,9 +12,9 @@ pub const MAX_PATH: usize = 4096;
 /// Longest name of one component in bytes.
 pub const MAX_NAME: usize = 255;
 /// Longest text of a failure, in bytes.
-pub const MAX_TEXT: usize = 1024;
+pub(crate) const MAX_TEXT: usize = 1024;
 /// Most ranges in one [`Record::WantFrom`].
-pub const MAX_HELD_RANGES: usize = 4096;
+pub(crate) const MAX_HELD_RANGES: usize = 4096;
 
 /// What is kept of a file or directory besides its name and content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
