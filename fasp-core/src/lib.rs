@@ -11,6 +11,8 @@ mod range_set;
 mod rate;
 mod recovery;
 pub mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod units;
 mod wire;
 
