@@ -33,6 +33,7 @@ fn files_of_every_kind_cross_an_ideal_link_both_ways_with_every_cipher() {
                 ..Scenario::new(1, files, presets::lan())
             };
             let run = Pair::new(scenario).run(MINUTE);
+            assert_eq!(run.received.failed_openings + run.sent.failed_openings, 0);
             assert!(
                 run.is_success(count),
                 "{cipher} upload {upload} asks {asks_first}: {run:#?}"

@@ -117,11 +117,9 @@ impl TransmitBatch {
         self.planned.len() < self.max_segments && self.bytes.len() + size <= MAX_BATCH
     }
 
-    /// Whether the datagram added last is shorter than the others, which ends the batch.
-    pub(super) fn is_ended(&self) -> bool {
-        self.planned
-            .last()
-            .is_some_and(|p| p.end - p.start < self.segment_size())
+    /// Whether the datagram added last is shorter than `size`, which ends the batch.
+    pub(super) fn is_ended(&self, size: usize) -> bool {
+        self.planned.last().is_some_and(|p| p.end - p.start < size)
     }
 
     /// Completes the datagram that starts at `start` and has its frames.

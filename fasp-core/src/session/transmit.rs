@@ -203,7 +203,7 @@ impl Session {
             budget = budget.max(u64::from(self.probes) * size as u64);
             self.probes = 0;
         }
-        while budget > 0 && batch.has_room(size) && !batch.is_ended() {
+        while budget > 0 && batch.has_room(size) && !batch.is_ended(size) {
             let start = self.begin_datagram(now, batch);
             self.put_floor(now, batch);
             let used = batch.bytes.len() - start - HEADER_SIZE;
