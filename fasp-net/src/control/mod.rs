@@ -1,0 +1,8 @@
+//! The control channel (protocol §2): an authenticated, ordered stream of messages between client and server.
+
+mod framing;
+pub mod message;
+mod wire;
+
+pub use framing::{Control, ControlReceiver, ControlSender};
+pub use message::Message;
