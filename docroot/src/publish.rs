@@ -1,0 +1,315 @@
+//! From a complete file under a temporary name to a durable one under its final name (D-2).
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, linkat, openat, renameat};
+use rustix::io::Errno;
+
+use crate::attributes::{FileKind, Metadata};
+use crate::dir::Dir;
+use crate::error::{Error, Result};
+use crate::filesystem::Filesystem;
+use crate::partial::{Unpublished, apply, create_new, sync_data, write_all_at};
+
+/// What happens when the final name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Existing {
+    /// What is there stays; publishing fails with [`Error::AlreadyExists`].
+    Refuse,
+    /// A file is replaced in one step; so is a link, which is not followed. A file that this
+    /// account may not write stays, and so does a directory.
+    Replace,
+}
+
+/// A complete file under its temporary name, neither durable nor published yet.
+///
+/// Dropping it without a commit removes it, unless its [`Partial`](crate::Partial) was kept.
+#[derive(Debug)]
+pub struct Finished {
+    // Dropped before the descriptor, so that the name is gone before the lock is.
+    unpublished: Unpublished,
+    /// Open and locked if it was a partial; closed already if it was made in one go.
+    file: Option<OwnedFd>,
+    existing: Existing,
+    metadata_applied: bool,
+}
+
+impl Finished {
+    pub(crate) fn new(
+        unpublished: Unpublished,
+        file: Option<OwnedFd>,
+        existing: Existing,
+        metadata_applied: bool,
+    ) -> Self {
+        Self {
+            unpublished,
+            file,
+            existing,
+            metadata_applied,
+        }
+    }
+
+    /// Returns false if the file system could not keep the times or permissions asked for.
+    pub fn metadata_applied(&self) -> bool {
+        self.metadata_applied
+    }
+
+    /// Makes the content durable by itself.
+    fn sync(&self) -> Result<()> {
+        let Unpublished { dir, temporary, .. } = &self.unpublished;
+        match &self.file {
+            Some(file) => sync_data(file),
+            None => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = openat(dir.as_fd(), &**temporary, flags, Mode::empty())
+                    .map_err(|errno| Error::open(errno, Error::Write))?;
+                sync_data(&file)
+            }
+        }
+    }
+
+    /// Gives the file its final name.
+    fn publish(&mut self) -> Result<()> {
+        if self.unpublished.is_distrusted() {
+            return Err(Error::write(Errno::IO));
+        }
+        let Unpublished {
+            dir,
+            name,
+            temporary,
+            ..
+        } = &self.unpublished;
+        match rename_without_replacing(dir, temporary, name) {
+            Err(Errno::EXIST) if self.existing == Existing::Replace => {
+                replace(dir, temporary, name)?;
+            }
+            Err(errno) => return Err(renaming(errno)),
+            Ok(()) => {}
+        }
+        self.unpublished.temporary = Box::default();
+        Ok(())
+    }
+}
+
+impl Dir {
+    /// Creates a file of `content` in one go, for small files.
+    ///
+    /// It gets a temporary name of its own, no lock and no reservation, and is closed at once.
+    ///
+    /// # Errors
+    /// As [`Dir::create_partial`](crate::Dir::create_partial) and a failed write.
+    pub fn create_small(
+        &self,
+        name: &[u8],
+        content: &[u8],
+        metadata: &Metadata,
+        existing: Existing,
+    ) -> Result<Finished> {
+        self.check_final_name(name)?;
+        let unpublished = Unpublished::new(self, name, self.temporary_name());
+        let mode = metadata
+            .permissions()
+            .unwrap_or(Mode::from_bits_truncate(0o666));
+        let file = create_new(self, &unpublished.temporary, mode)
+            .map_err(|errno| Error::open(errno, Error::Write))?;
+        write_all_at(&file, content, 0)?;
+        let metadata_applied = apply(&file, metadata)?;
+        Ok(Finished::new(unpublished, None, existing, metadata_applied))
+    }
+}
+
+/// Files that become durable and visible together: one sync for many (group commit).
+///
+/// `T` is the caller's token for each file.
+#[derive(Debug)]
+pub struct CommitGroup<T> {
+    files: Vec<(T, Finished)>,
+}
+
+/// Up to this many files, or directories, of one file system are synced one by one; more of them
+/// are cheaper to sync all at once.
+const SYNCED_SINGLY: usize = 8;
+
+impl<T> Default for CommitGroup<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> CommitGroup<T> {
+    /// Creates an empty group.
+    pub const fn new() -> Self {
+        Self { files: Vec::new() }
+    }
+
+    /// Adds a file to the next commit.
+    pub fn add(&mut self, token: T, file: Finished) {
+        self.files.push((token, file));
+    }
+
+    /// Returns the number of files waiting for the commit.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Returns true if no file waits.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Publishes every file that was added, and empties the group.
+    ///
+    /// When this returns, a file reported with `Ok` has its final name, and content and name
+    /// survive a loss of power. A file reported with an error has not replaced anything, except
+    /// after [`Error::Write`] for its directory: then the name is there, but may not survive.
+    pub fn commit(&mut self) -> Vec<(T, Result<()>)> {
+        let mut files = std::mem::take(&mut self.files);
+        let mut results = sync_contents(&files);
+        for ((_, file), result) in files.iter_mut().zip(&mut results) {
+            if result.is_ok() {
+                *result = file.publish();
+            } else {
+                file.unpublished.distrust();
+            }
+        }
+        sync_names(&files, &mut results);
+        files
+            .into_iter()
+            .map(|(token, _)| token)
+            .zip(results)
+            .collect()
+    }
+}
+
+/// Makes the contents durable, by file or by file system, whichever is less work.
+fn sync_contents<T>(files: &[(T, Finished)]) -> Vec<Result<()>> {
+    let mut results = Vec::with_capacity(files.len());
+    let mut by_filesystem = BTreeMap::<u64, (Arc<Filesystem>, usize)>::new();
+    for (_, file) in files {
+        let filesystem = file.unpublished.dir.filesystem();
+        let entry = by_filesystem.entry(filesystem.device);
+        entry.or_insert_with(|| (Arc::clone(filesystem), 0)).1 += 1;
+    }
+    let together: BTreeMap<u64, Result<()>> = by_filesystem
+        .into_values()
+        .filter(|(filesystem, count)| *count > SYNCED_SINGLY || filesystem.has_fresh_directories())
+        .filter_map(|(filesystem, _)| Some((filesystem.device, filesystem.try_sync_all()?)))
+        .collect();
+    for (_, file) in files {
+        results.push(
+            match together.get(&file.unpublished.dir.filesystem().device) {
+                Some(Ok(())) => Ok(()),
+                Some(Err(_)) => Err(Error::write(Errno::IO)),
+                None => file.sync(),
+            },
+        );
+    }
+    results
+}
+
+/// Makes the new names durable: each directory once.
+fn sync_names<T>(files: &[(T, Finished)], results: &mut [Result<()>]) {
+    let mut dirs = BTreeMap::new();
+    for ((_, file), result) in files.iter().zip(results.iter()) {
+        if result.is_ok() {
+            dirs.entry(file.unpublished.dir.key())
+                .or_insert(&file.unpublished.dir);
+        }
+    }
+    let mut per_filesystem = BTreeMap::<u64, usize>::new();
+    for (device, _) in dirs.keys() {
+        *per_filesystem.entry(*device).or_default() += 1;
+    }
+    let mut together = BTreeMap::<u64, bool>::new();
+    let mut failed = std::collections::BTreeSet::new();
+    for (key, dir) in dirs {
+        let many = per_filesystem
+            .get(&key.0)
+            .is_some_and(|count| *count > SYNCED_SINGLY);
+        let synced = match many {
+            true => *together.entry(key.0).or_insert_with(|| {
+                // Without such a sync, this directory fails the test below and is synced singly.
+                matches!(dir.filesystem().try_sync_all(), Some(Ok(())))
+            }),
+            false => false,
+        };
+        if !synced && dir.sync().is_err() {
+            failed.insert(key);
+        }
+    }
+    for ((_, file), result) in files.iter().zip(results) {
+        if result.is_ok() && failed.contains(&file.unpublished.dir.key()) {
+            *result = Err(Error::write(Errno::IO));
+        }
+    }
+}
+
+/// Renames within one directory unless the new name is taken.
+fn rename_without_replacing(dir: &Dir, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    if dir
+        .filesystem()
+        .renames_without_replacing
+        .load(Ordering::Relaxed)
+    {
+        use rustix::fs::{RenameFlags, renameat_with};
+        match renameat_with(dir.as_fd(), from, dir.as_fd(), to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                dir.filesystem()
+                    .renames_without_replacing
+                    .store(false, Ordering::Relaxed);
+            }
+            result => return result,
+        }
+    }
+    link_and_unlink(dir, from, to)
+}
+
+/// The same with older means: a second name is made, which fails if it is taken, and the first
+/// removed.
+fn link_and_unlink(dir: &Dir, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    match linkat(dir.as_fd(), from, dir.as_fd(), to, AtFlags::empty()) {
+        Ok(()) => dir.unlink(from),
+        // A file system without second names: an empty file of ours holds the name for the moment
+        // between, so that nothing of anybody else's is ever replaced.
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+            drop(create_new(dir, to, Mode::from_bits_truncate(0o600))?);
+            renameat(dir.as_fd(), from, dir.as_fd(), to).inspect_err(|_| {
+                // The name was empty before, so it is empty again.
+                let _ = dir.unlink(to);
+            })
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Renames over what is there, if that is a file this account may write, or a link.
+fn replace(dir: &Dir, from: &[u8], to: &[u8]) -> Result<()> {
+    match dir.stat(to)?.map(|attributes| attributes.kind) {
+        Some(FileKind::Directory) => return Err(Error::IsADirectory),
+        Some(FileKind::File) => {
+            if let Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) =
+                accessat(dir.as_fd(), to, Access::WRITE_OK, AtFlags::EACCESS)
+            {
+                return Err(Error::open(errno, Error::Write));
+            }
+        }
+        _ => {}
+    }
+    renameat(dir.as_fd(), from, dir.as_fd(), to).map_err(renaming)
+}
+
+fn renaming(errno: Errno) -> Error {
+    match errno {
+        Errno::EXIST | Errno::NOTEMPTY => Error::AlreadyExists,
+        Errno::ISDIR => Error::IsADirectory,
+        Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::ACCESS | Errno::PERM => {
+            Error::write(errno)
+        }
+        _ => Error::Rename(errno.into()),
+    }
+}
