@@ -169,6 +169,10 @@ impl Dir {
     pub(crate) fn partial_name(&self, name: &[u8]) -> Vec<u8> {
         with_suffix(name, self.root().suffixes().partial())
     }
+
+    pub(crate) fn checkpoint_name(&self, name: &[u8]) -> Vec<u8> {
+        with_suffix(name, self.root().suffixes().checkpoint())
+    }
 }
 
 impl AsFd for Dir {

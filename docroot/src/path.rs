@@ -198,6 +198,21 @@ impl EntryPath {
         &self.bytes
     }
 
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Appends a name that a file system gave; the caller checks the limits of the result.
+    pub(crate) fn child(&self, name: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 1 + name.len());
+        bytes.extend_from_slice(&self.bytes);
+        if !bytes.is_empty() {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        Self { bytes }
+    }
+
     pub(crate) fn split_last(&self) -> Option<(&[u8], &[u8])> {
         if self.is_root() {
             return None;

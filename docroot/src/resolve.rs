@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind};
 use crate::error::{Error, Result};
-use crate::path::{EntryPath, MAX_DEPTH};
+use crate::path::MAX_DEPTH;
 
 /// What happens to symbolic links on the way to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,30 +193,4 @@ fn open_component(here: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<Ow
 fn split(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|b| *b == b'/')
         .filter(|c| !c.is_empty() && *c != b".")
-}
-
-/// Returns true if a link that lies at `link` and says `target` stays beneath the root, judged by
-/// the words alone (P-5).
-///
-/// Absolute targets, targets that climb above the root at any point, empty ones, ones with a NUL
-/// byte and ones longer than [`MAX_LINK_TARGET`](crate::MAX_LINK_TARGET) do not.
-pub fn symlink_target_is_beneath(link: &EntryPath, target: &[u8]) -> bool {
-    if target.is_empty() || target.len() > crate::MAX_LINK_TARGET || target.contains(&0) {
-        return false;
-    }
-    if target[0] == b'/' || link.is_root() {
-        return false;
-    }
-    let mut depth = link.depth() - 1;
-    for part in split(target) {
-        if part == b".." {
-            match depth.checked_sub(1) {
-                Some(above) => depth = above,
-                None => return false,
-            }
-        } else {
-            depth += 1;
-        }
-    }
-    true
 }

@@ -4,12 +4,12 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, fstatvfs, mkdirat, statat};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind, permission_bits};
 use crate::dir::Dir;
-use crate::error::{Error, Result};
+use crate::error::{Error, NameFault, Result};
 use crate::filesystem::Filesystems;
 use crate::path::{EntryPath, Suffixes};
 use crate::resolve::{LinkRule, Resolver};
@@ -41,9 +41,9 @@ pub(crate) struct Shared {
 }
 
 #[cfg(target_os = "linux")]
-const LOOK: OFlags = OFlags::PATH;
+pub(crate) const LOOK: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
-const LOOK: OFlags = OFlags::NONBLOCK;
+pub(crate) const LOOK: OFlags = OFlags::NONBLOCK;
 
 pub(crate) const OPEN_DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -157,6 +157,35 @@ impl Docroot {
         }
     }
 
+    /// Removes a file or a link; a directory is refused.
+    ///
+    /// # Errors
+    /// As [`Docroot::dir`] and [`Dir::remove_file`].
+    pub fn remove_file(&self, path: &EntryPath) -> Result<()> {
+        let (dir, name) = self.parent_dir(path)?;
+        dir.remove_file(name)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// As [`Docroot::dir`] and [`Dir::remove_dir`].
+    pub fn remove_dir(&self, path: &EntryPath) -> Result<()> {
+        let (dir, name) = self.parent_dir(path)?;
+        dir.remove_dir(name)
+    }
+
+    /// Returns the space on the root's file system, in bytes: what this account may still use, and
+    /// all there is (D-12).
+    ///
+    /// # Errors
+    /// [`Error::Stat`].
+    pub fn free_space(&self) -> Result<(u64, u64)> {
+        let stat = fstatvfs(self.as_fd()).map_err(Error::stat)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok((bytes(stat.f_bavail), bytes(stat.f_blocks)))
+    }
+
     /// Returns how unfinished files beneath this root end.
     pub fn suffixes(&self) -> &Suffixes {
         &self.shared.options.suffixes
@@ -176,6 +205,12 @@ impl Docroot {
             .options
             .resolver
             .open(self.as_fd(), path, flags, rule)
+    }
+
+    /// Opens the directory an object lies in; returns it with the object's name.
+    pub(crate) fn parent_dir<'a>(&self, path: &'a EntryPath) -> Result<(Dir, &'a [u8])> {
+        let (parent, name) = path.split_last().ok_or(NameFault::Empty)?;
+        Ok((self.adopt(self.open_directory(parent)?)?, name))
     }
 
     fn open_directory(&self, path: &[u8]) -> Result<OwnedFd> {
