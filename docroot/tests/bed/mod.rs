@@ -18,7 +18,16 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn new(resolver: Resolver) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir(resolver, tempfile::tempdir().unwrap())
+    }
+
+    /// A bed that costs no disk writes, where there is such a place.
+    pub(crate) fn in_memory(resolver: Resolver) -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_dir(resolver, dir.unwrap())
+    }
+
+    fn in_dir(resolver: Resolver, dir: TempDir) -> Self {
         fs::create_dir(dir.path().join("root")).unwrap();
         fs::create_dir_all(dir.path().join("outside/deep")).unwrap();
         for name in [
