@@ -127,6 +127,8 @@ impl Dir {
 
     /// Makes the names in this directory durable.
     pub(crate) fn sync(&self) -> Result<()> {
+        #[cfg(test)]
+        crate::publish::steps::note(crate::publish::steps::Step::DirectorySynced);
         rustix::fs::fsync(self.as_fd()).map_err(Error::write)
     }
 

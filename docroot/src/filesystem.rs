@@ -64,6 +64,11 @@ impl Filesystem {
         self.mark() != mark
     }
 
+    /// Notes that a sync failed: nothing that was begun before is trusted any more.
+    pub(crate) fn note_failure(&self) {
+        self.failures.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Notes that a directory was made whose name is not durable yet.
     pub(crate) fn note_directory(&self) {
         self.directories_made.fetch_add(1, Ordering::AcqRel);
@@ -82,11 +87,13 @@ impl Filesystem {
         let made = self.directories_made.load(Ordering::Acquire);
         match rustix::fs::syncfs(&self.sync_handle) {
             Ok(()) => {
+                #[cfg(test)]
+                crate::publish::steps::note(crate::publish::steps::Step::FilesystemSynced);
                 self.directories_synced.fetch_max(made, Ordering::AcqRel);
                 Ok(())
             }
             Err(errno) => {
-                self.failures.fetch_add(1, Ordering::AcqRel);
+                self.note_failure();
                 Err(Error::write(errno))
             }
         }

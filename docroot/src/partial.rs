@@ -377,6 +377,8 @@ pub(crate) fn apply(file: &OwnedFd, metadata: &Metadata) -> Result<bool> {
 
 /// Makes the content of a file durable, with what is needed to find it.
 pub(crate) fn sync_data(file: &OwnedFd) -> Result<()> {
+    #[cfg(test)]
+    crate::publish::steps::note(crate::publish::steps::Step::FileSynced);
     loop {
         #[cfg(target_vendor = "apple")]
         let result = rustix::fs::fcntl_fullfsync(file);

@@ -1,8 +1,7 @@
 //! From a complete file under a temporary name to a durable one under its final name (D-2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, linkat, openat, renameat};
@@ -90,6 +89,8 @@ impl Finished {
             Err(errno) => return Err(renaming(errno)),
             Ok(()) => {}
         }
+        #[cfg(test)]
+        steps::note(steps::Step::Renamed);
         self.unpublished.temporary = Box::default();
         Ok(())
     }
@@ -127,7 +128,25 @@ impl Dir {
 /// `T` is the caller's token for each file.
 #[derive(Debug)]
 pub struct CommitGroup<T> {
-    files: Vec<(T, Finished)>,
+    items: Vec<(T, Item)>,
+}
+
+/// Something to make durable.
+#[derive(Debug)]
+enum Item {
+    /// A file to publish.
+    File(Finished),
+    /// A directory, for the names that were made in it.
+    Names(Dir),
+}
+
+impl Item {
+    fn dir(&self) -> &Dir {
+        match self {
+            Self::File(file) => &file.unpublished.dir,
+            Self::Names(dir) => dir,
+        }
+    }
 }
 
 /// Up to this many files, or directories, of one file system are synced one by one; more of them
@@ -143,22 +162,28 @@ impl<T> Default for CommitGroup<T> {
 impl<T> CommitGroup<T> {
     /// Creates an empty group.
     pub const fn new() -> Self {
-        Self { files: Vec::new() }
+        Self { items: Vec::new() }
     }
 
     /// Adds a file to the next commit.
     pub fn add(&mut self, token: T, file: Finished) {
-        self.files.push((token, file));
+        self.items.push((token, Item::File(file)));
     }
 
-    /// Returns the number of files waiting for the commit.
+    /// Adds a directory to the next commit: its own name, the links made in it and everything else
+    /// that was made or removed by name there becomes durable.
+    pub fn add_dir(&mut self, token: T, dir: &Dir) {
+        self.items.push((token, Item::Names(dir.clone())));
+    }
+
+    /// Returns the number of files and directories waiting for the commit.
     pub fn len(&self) -> usize {
-        self.files.len()
+        self.items.len()
     }
 
-    /// Returns true if no file waits.
+    /// Returns true if nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.items.is_empty()
     }
 
     /// Publishes every file that was added, and empties the group.
@@ -167,17 +192,17 @@ impl<T> CommitGroup<T> {
     /// survive a loss of power. A file reported with an error has not replaced anything, except
     /// after [`Error::Write`] for its directory: then the name is there, but may not survive.
     pub fn commit(&mut self) -> Vec<(T, Result<()>)> {
-        let mut files = std::mem::take(&mut self.files);
-        let mut results = sync_contents(&files);
-        for ((_, file), result) in files.iter_mut().zip(&mut results) {
-            if result.is_ok() {
-                *result = file.publish();
-            } else {
-                file.unpublished.distrust();
+        let mut items = std::mem::take(&mut self.items);
+        let mut results = sync_contents(&items);
+        for ((_, item), result) in items.iter_mut().zip(&mut results) {
+            let Item::File(file) = item else { continue };
+            match result {
+                Ok(()) => *result = file.publish(),
+                Err(_) => file.unpublished.distrust(),
             }
         }
-        sync_names(&files, &mut results);
-        files
+        sync_names(&items, &mut results);
+        items
             .into_iter()
             .map(|(token, _)| token)
             .zip(results)
@@ -186,63 +211,59 @@ impl<T> CommitGroup<T> {
 }
 
 /// Makes the contents durable, by file or by file system, whichever is less work.
-fn sync_contents<T>(files: &[(T, Finished)]) -> Vec<Result<()>> {
-    let mut results = Vec::with_capacity(files.len());
-    let mut by_filesystem = BTreeMap::<u64, (Arc<Filesystem>, usize)>::new();
-    for (_, file) in files {
-        let filesystem = file.unpublished.dir.filesystem();
-        let entry = by_filesystem.entry(filesystem.device);
-        entry.or_insert_with(|| (Arc::clone(filesystem), 0)).1 += 1;
+fn sync_contents<T>(items: &[(T, Item)]) -> Vec<Result<()>> {
+    let mut by_filesystem = BTreeMap::<u64, (&Filesystem, usize)>::new();
+    for (_, item) in items {
+        let filesystem = item.dir().filesystem();
+        let (_, files) = by_filesystem
+            .entry(filesystem.device)
+            .or_insert((filesystem, 0));
+        *files += usize::from(matches!(item, Item::File(_)));
     }
     let together: BTreeMap<u64, Result<()>> = by_filesystem
         .into_values()
-        .filter(|(filesystem, count)| *count > SYNCED_SINGLY || filesystem.has_fresh_directories())
+        .filter(|(filesystem, files)| *files > SYNCED_SINGLY || filesystem.has_fresh_directories())
         .filter_map(|(filesystem, _)| Some((filesystem.device, filesystem.try_sync_all()?)))
         .collect();
-    for (_, file) in files {
-        results.push(
-            match together.get(&file.unpublished.dir.filesystem().device) {
-                Some(Ok(())) => Ok(()),
-                Some(Err(_)) => Err(Error::write(Errno::IO)),
-                None => file.sync(),
-            },
-        );
-    }
-    results
+    let sync = |item: &Item| match (together.get(&item.dir().filesystem().device), item) {
+        (Some(Err(_)), _) => Err(Error::write(Errno::IO)),
+        (Some(Ok(())), _) | (None, Item::Names(_)) => Ok(()),
+        (None, Item::File(file)) => file.sync(),
+    };
+    items.iter().map(|(_, item)| sync(item)).collect()
 }
 
-/// Makes the new names durable: each directory once.
-fn sync_names<T>(files: &[(T, Finished)], results: &mut [Result<()>]) {
-    let mut dirs = BTreeMap::new();
-    for ((_, file), result) in files.iter().zip(results.iter()) {
+/// Makes the new names durable: each directory once, or all of them at once if they are many.
+fn sync_names<T>(items: &[(T, Item)], results: &mut [Result<()>]) {
+    let mut dirs = BTreeMap::<u64, BTreeMap<u64, &Dir>>::new();
+    for ((_, item), result) in items.iter().zip(results.iter()) {
         if result.is_ok() {
-            dirs.entry(file.unpublished.dir.key())
-                .or_insert(&file.unpublished.dir);
+            let (device, inode) = item.dir().key();
+            dirs.entry(device)
+                .or_default()
+                .entry(inode)
+                .or_insert(item.dir());
         }
     }
-    let mut per_filesystem = BTreeMap::<u64, usize>::new();
-    for (device, _) in dirs.keys() {
-        *per_filesystem.entry(*device).or_default() += 1;
-    }
-    let mut together = BTreeMap::<u64, bool>::new();
-    let mut failed = std::collections::BTreeSet::new();
-    for (key, dir) in dirs {
-        let many = per_filesystem
-            .get(&key.0)
-            .is_some_and(|count| *count > SYNCED_SINGLY);
-        let synced = match many {
-            true => *together.entry(key.0).or_insert_with(|| {
-                // Without such a sync, this directory fails the test below and is synced singly.
-                matches!(dir.filesystem().try_sync_all(), Some(Ok(())))
-            }),
-            false => false,
-        };
-        if !synced && dir.sync().is_err() {
-            failed.insert(key);
+    let mut failed = BTreeSet::new();
+    for dirs in dirs.into_values() {
+        let many = dirs.len() > SYNCED_SINGLY;
+        let one = dirs.values().next().filter(|_| many);
+        // Where there is no such sync, or it failed, each directory answers for itself.
+        if matches!(
+            one.and_then(|dir| dir.filesystem().try_sync_all()),
+            Some(Ok(()))
+        ) {
+            continue;
         }
+        failed.extend(
+            dirs.values()
+                .filter(|dir| dir.sync().is_err())
+                .map(|dir| dir.key()),
+        );
     }
-    for ((_, file), result) in files.iter().zip(results) {
-        if result.is_ok() && failed.contains(&file.unpublished.dir.key()) {
+    for ((_, item), result) in items.iter().zip(results) {
+        if result.is_ok() && failed.contains(&item.dir().key()) {
             *result = Err(Error::write(Errno::IO));
         }
     }
@@ -313,3 +334,33 @@ fn renaming(errno: Errno) -> Error {
         _ => Error::Rename(errno.into()),
     }
 }
+
+/// The order of what a commit does, recorded for the tests.
+#[cfg(test)]
+pub(crate) mod steps {
+    use std::cell::RefCell;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Step {
+        FileSynced,
+        FilesystemSynced,
+        Renamed,
+        DirectorySynced,
+    }
+
+    thread_local! {
+        static STEPS: RefCell<Vec<Step>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(crate) fn note(step: Step) {
+        STEPS.with_borrow_mut(|steps| steps.push(step));
+    }
+
+    pub(crate) fn take() -> Vec<Step> {
+        STEPS.take()
+    }
+}
+
+#[cfg(test)]
+#[path = "publish/tests.rs"]
+mod tests;
