@@ -8,6 +8,10 @@ use crate::error::{Error, Result};
 
 /// One file system, shared by everything a root has open on it.
 #[derive(Debug)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux syncs one file system as a whole")
+)]
 pub(crate) struct Filesystem {
     pub(crate) device: u64,
     /// Opened before anything was written, so that no write error escapes it.

@@ -12,6 +12,8 @@ use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::filesystem::Filesystem;
 use crate::partial::{Unpublished, apply, create_new, sync_data, write_all_at};
+use crate::path::EntryPath;
+use crate::root::Docroot;
 
 /// What happens when the final name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +66,14 @@ impl Finished {
             Some(file) => sync_data(file),
             None => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = openat(dir.as_fd(), &**temporary, flags, Mode::empty())
-                    .map_err(|errno| Error::open(errno, Error::Write))?;
+                let file = match openat(dir.as_fd(), &**temporary, flags, Mode::empty()) {
+                    Ok(file) => file,
+                    Err(errno) => {
+                        // A file whose own mode keeps us from reading it.
+                        let together = dir.filesystem().try_sync_all();
+                        return together.unwrap_or_else(|| Err(Error::open(errno, Error::Write)));
+                    }
+                };
                 sync_data(&file)
             }
         }
@@ -82,9 +90,9 @@ impl Finished {
             temporary,
             ..
         } = &self.unpublished;
-        match rename_without_replacing(dir, temporary, name) {
+        match rename_without_replacing((dir, temporary), (dir, name)) {
             Err(Errno::EXIST) if self.existing == Existing::Replace => {
-                replace(dir, temporary, name)?;
+                replace((dir, temporary), (dir, name))?;
             }
             Err(errno) => return Err(renaming(errno)),
             Ok(()) => {}
@@ -242,7 +250,7 @@ fn sync_names<T>(items: &[(T, Item)], results: &mut [Result<()>]) {
             dirs.entry(device)
                 .or_default()
                 .entry(inode)
-                .or_insert(item.dir());
+                .or_insert_with(|| item.dir());
         }
     }
     let mut failed = BTreeSet::new();
@@ -269,39 +277,65 @@ fn sync_names<T>(items: &[(T, Item)], results: &mut [Result<()>]) {
     }
 }
 
-/// Renames within one directory unless the new name is taken.
-fn rename_without_replacing(dir: &Dir, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+impl Docroot {
+    /// Renames or moves an object beneath the root; neither way there passes a link.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] or [`Error::IsADirectory`] as `existing` says,
+    /// [`Error::NotFound`], [`Error::Rename`], those of [`Docroot::dir`].
+    pub fn rename(&self, from: &EntryPath, to: &EntryPath, existing: Existing) -> Result<()> {
+        let (from_dir, from) = self.parent_dir(from)?;
+        let (to_dir, to) = self.parent_dir(to)?;
+        to_dir.check_final_name(to)?;
+        match rename_without_replacing((&from_dir, from), (&to_dir, to)) {
+            Err(Errno::EXIST) if existing == Existing::Replace => {
+                replace((&from_dir, from), (&to_dir, to))
+            }
+            result => result.map_err(renaming),
+        }
+    }
+}
+
+/// A name in an open directory.
+type Place<'a> = (&'a Dir, &'a [u8]);
+
+/// Renames unless the new name is taken.
+fn rename_without_replacing(from: Place<'_>, to: Place<'_>) -> Result<(), Errno> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    if dir
+    if to
+        .0
         .filesystem()
         .renames_without_replacing
         .load(Ordering::Relaxed)
     {
         use rustix::fs::{RenameFlags, renameat_with};
-        match renameat_with(dir.as_fd(), from, dir.as_fd(), to, RenameFlags::NOREPLACE) {
+        match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                dir.filesystem()
-                    .renames_without_replacing
-                    .store(false, Ordering::Relaxed);
+                // Between directories the answer may as well mean "not into itself".
+                if from.0.key() == to.0.key() {
+                    to.0.filesystem()
+                        .renames_without_replacing
+                        .store(false, Ordering::Relaxed);
+                }
             }
             result => return result,
         }
     }
-    link_and_unlink(dir, from, to)
+    link_and_unlink(from, to)
 }
 
 /// The same with older means: a second name is made, which fails if it is taken, and the first
 /// removed.
-fn link_and_unlink(dir: &Dir, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-    match linkat(dir.as_fd(), from, dir.as_fd(), to, AtFlags::empty()) {
-        Ok(()) => dir.unlink(from),
-        // A file system without second names: an empty file of ours holds the name for the moment
-        // between, so that nothing of anybody else's is ever replaced.
+fn link_and_unlink(from: Place<'_>, to: Place<'_>) -> Result<(), Errno> {
+    match linkat(from.0, from.1, to.0, to.1, AtFlags::empty()) {
+        Ok(()) => from.0.unlink(from.1),
+        // Something that has no second names, or a file system without them: an empty file of ours
+        // holds the name for the moment between, so that nothing of anybody else's is replaced.
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
-            drop(create_new(dir, to, Mode::from_bits_truncate(0o600))?);
-            renameat(dir.as_fd(), from, dir.as_fd(), to).inspect_err(|_| {
-                // The name was empty before, so it is empty again.
-                let _ = dir.unlink(to);
+            drop(create_new(to.0, to.1, Mode::from_bits_truncate(0o600))?);
+            renameat(from.0, from.1, to.0, to.1).inspect_err(|_| {
+                // The name was free before, so it is free again.
+                let _ = to.0.unlink(to.1);
             })
         }
         Err(errno) => Err(errno),
@@ -309,25 +343,26 @@ fn link_and_unlink(dir: &Dir, from: &[u8], to: &[u8]) -> Result<(), Errno> {
 }
 
 /// Renames over what is there, if that is a file this account may write, or a link.
-fn replace(dir: &Dir, from: &[u8], to: &[u8]) -> Result<()> {
-    match dir.stat(to)?.map(|attributes| attributes.kind) {
+fn replace(from: Place<'_>, to: Place<'_>) -> Result<()> {
+    match to.0.stat(to.1)?.map(|attributes| attributes.kind) {
         Some(FileKind::Directory) => return Err(Error::IsADirectory),
         Some(FileKind::File) => {
             if let Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) =
-                accessat(dir.as_fd(), to, Access::WRITE_OK, AtFlags::EACCESS)
+                accessat(to.0, to.1, Access::WRITE_OK, AtFlags::EACCESS)
             {
                 return Err(Error::open(errno, Error::Write));
             }
         }
         _ => {}
     }
-    renameat(dir.as_fd(), from, dir.as_fd(), to).map_err(renaming)
+    renameat(from.0, from.1, to.0, to.1).map_err(renaming)
 }
 
 fn renaming(errno: Errno) -> Error {
     match errno {
         Errno::EXIST | Errno::NOTEMPTY => Error::AlreadyExists,
         Errno::ISDIR => Error::IsADirectory,
+        Errno::NOENT => Error::NotFound,
         Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::ACCESS | Errno::PERM => {
             Error::write(errno)
         }

@@ -65,14 +65,11 @@ impl Docroot {
     pub fn open_with(path: &Path, options: RootOptions) -> Result<Self> {
         let fd = rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty())
             .map_err(|errno| Error::open(errno, Error::Read))?;
-        let mut nonce = [0; 8];
-        rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())
-            .map_err(Error::read)?;
         let shared = Shared {
             fd,
             options,
             filesystems: Filesystems::default(),
-            nonce: u64::from_ne_bytes(nonce),
+            nonce: random().map_err(Error::read)?,
             temporaries: std::sync::atomic::AtomicU64::new(0),
         };
         let root = Self {
@@ -229,6 +226,30 @@ impl Docroot {
                 .map_err(|errno| Error::open(errno, Error::Read))
         })?;
         Ok(Dir::new(self.clone(), fd, attributes, filesystem))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn random() -> Result<u64, Errno> {
+    use rustix::rand::{GetRandomFlags, getrandom};
+
+    let mut bytes = [0; 8];
+    // So few bytes come at once, or not at all.
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn random() -> Result<u64, Errno> {
+    let file = rustix::fs::open(
+        "/dev/urandom",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut bytes = [0; 8];
+    match rustix::io::read(&file, &mut bytes)? {
+        8 => Ok(u64::from_ne_bytes(bytes)),
+        _ => Err(Errno::IO),
     }
 }
 

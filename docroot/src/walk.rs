@@ -114,7 +114,6 @@ impl Docroot {
     ///
     /// # Errors
     /// As [`Docroot::open`] and [`EntryPath::parse`].
-    #[cfg(unix)]
     pub fn for_source(path: &Path) -> Result<(Self, EntryPath)> {
         use std::os::unix::ffi::OsStrExt as _;
 

@@ -1,5 +1,10 @@
 //! Links planted in every component: nothing that receives follows one (P-2, P-3, P-4, F85, F87).
-#![allow(clippy::disallowed_methods, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test set-up, also outside the test functions"
+)]
 
 mod bed;
 

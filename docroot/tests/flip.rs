@@ -1,6 +1,11 @@
 //! A directory that turns into a link and back while the receiver works (F86).
 #![cfg(target_os = "linux")]
-#![allow(clippy::disallowed_methods, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test set-up, also outside the test functions"
+)]
 
 mod bed;
 

@@ -1,6 +1,11 @@
 //! Full, crowded and read-only file systems (D-12, F20, F23, F33). They need root for the mounts.
 #![cfg(target_os = "linux")]
-#![allow(clippy::disallowed_methods, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test set-up, also outside the test functions"
+)]
 
 mod bed;
 

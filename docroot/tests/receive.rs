@@ -1,5 +1,10 @@
 //! Partials and publishing (D-1, D-2, D-9).
-#![allow(clippy::disallowed_methods, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test set-up, also outside the test functions"
+)]
 
 mod bed;
 

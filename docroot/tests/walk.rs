@@ -1,5 +1,10 @@
 //! Walking a source tree.
-#![allow(clippy::disallowed_methods, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test set-up, also outside the test functions"
+)]
 
 mod bed;
 
@@ -198,7 +203,7 @@ fn unreadable_directories_are_reported_and_passed() {
 
     with_both_resolvers(|bed| {
         tree(&bed);
-        fs::set_permissions(bed.path("src/b"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(bed.path("src/b"), fs::Permissions::from_mode(0o000)).unwrap();
         let lines = std::thread::scope(|scope| {
             let walking = scope.spawn(|| {
                 if rustix::process::geteuid().is_root() {

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::steps::Step::{DirectorySynced, FileSynced, FilesystemSynced, Renamed};
 use super::*;
-use crate::{Docroot, EntryPath, Partial, PartialOptions};
+use crate::{Partial, PartialOptions};
 
 fn bed() -> (tempfile::TempDir, Docroot) {
     let dir = tempfile::tempdir().unwrap();
@@ -165,9 +165,22 @@ fn a_read_only_target_is_err_5() {
         }
         let mut group = CommitGroup::new();
         group.add((), small(&root.root_dir().unwrap(), "f", Existing::Replace));
-        group.commit().remove(0).1.unwrap_err().code().number()
+        let code = group.commit().remove(0).1.unwrap_err().code().number();
+        // A mode that keeps the file from being read does not keep it from being published.
+        let metadata = Metadata {
+            mode: Some(0),
+            ..Metadata::default()
+        };
+        let dir = root.root_dir().unwrap();
+        group.add(
+            (),
+            dir.create_small(b"f0", b"x", &metadata, Existing::Refuse)
+                .unwrap(),
+        );
+        group.commit().remove(0).1.unwrap();
+        code
     });
     assert_eq!(code.join().unwrap(), 5);
     assert_eq!(fs::read(&target).unwrap(), b"old");
-    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2);
 }
