@@ -1,9 +1,11 @@
 //! The transfer protocol on real networks.
 //!
-//! So far the [`control`] channel: who is on the other side, and the messages both exchange. What is agreed there is
-//! carried out by the state machines of `fasp-core`.
+//! [`request`] is what goes into a transfer, [`event`] what comes out of it while it runs; both are plain data. The
+//! [`control`] channel settles who is on the other side and what is agreed; the state machines of `fasp-core` carry it out.
 
 pub mod control;
 mod error;
+pub mod event;
+pub mod request;
 
 pub use error::Error;
