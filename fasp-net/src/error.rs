@@ -107,6 +107,49 @@ pub enum Error {
     /// The control connection is gone.
     #[error("the control connection was lost")]
     ConnectionLost(#[source] Option<io::Error>),
+    /// The other side refused or gave up, with its own code and words.
+    #[error("{message}")]
+    Refused {
+        /// The code it named.
+        code: ErrorCode,
+        /// Its words, escaped where they are shown.
+        message: String,
+        /// Its advice.
+        hint: Option<String>,
+    },
+    /// The data path failed.
+    #[error("{message}")]
+    Session {
+        /// The code of the session's end.
+        code: ErrorCode,
+        /// What happened.
+        message: String,
+        /// What to try.
+        hint: Option<String>,
+    },
+    /// A local file could not be used.
+    #[error("{path}: {source}")]
+    File {
+        /// The file as the user named it.
+        path: String,
+        /// What is wrong with it.
+        source: docroot::Error,
+    },
+    /// The destination cannot take these sources.
+    #[error("{path} is not a directory")]
+    NotADirectory {
+        /// The destination.
+        path: String,
+    },
+    /// There is nothing to transfer.
+    #[error("nothing to transfer")]
+    Nothing,
+    /// The limit of sessions is reached.
+    #[error("too many sessions at once")]
+    Busy,
+    /// A thread could not be started.
+    #[error("a thread could not be started")]
+    Thread(#[source] io::Error),
     /// A socket of ours could not be set up.
     #[error("the address {address} cannot be listened on")]
     Listen {
@@ -133,6 +176,12 @@ impl Error {
             Self::MessageTooLong(_) => ErrorCode::Internal,
             Self::ConnectionLost(_) => ErrorCode::ConnectionLost,
             Self::Listen { .. } => ErrorCode::SocketSetUp,
+            Self::Refused { code, .. } | Self::Session { code, .. } => *code,
+            Self::File { source, .. } => source.code(),
+            Self::NotADirectory { .. } => ErrorCode::NotADirectory,
+            Self::Nothing => ErrorCode::Nothing,
+            Self::Busy => ErrorCode::Authorization,
+            Self::Thread(_) => ErrorCode::ThreadSpawn,
         }
     }
 
@@ -161,7 +210,18 @@ impl Error {
             Self::ProgramEnded { .. } => {
                 "try the same with ssh by hand; connect-cli must be installed on the far side".to_owned()
             }
-            Self::UserFile { .. }
+            Self::Refused { hint, .. } | Self::Session { hint, .. } => return hint.clone(),
+            Self::NotADirectory { .. } => {
+                "name an existing directory, or create it with --create-dir".to_owned()
+            }
+            Self::Busy => "try again when other transfers have ended".to_owned(),
+            Self::File { source, .. } if source.code() == ErrorCode::NoSuchFile => {
+                "check the spelling of the path".to_owned()
+            }
+            Self::File { .. }
+            | Self::Nothing
+            | Self::Thread(_)
+            | Self::UserFile { .. }
             | Self::Violation(_)
             | Self::MessageTooLong(_)
             | Self::ConnectionLost(_)
