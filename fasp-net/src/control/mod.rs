@@ -1,5 +1,6 @@
 //! The control channel (protocol §2): an authenticated, ordered stream of messages between client and server.
 
+pub mod external;
 mod framing;
 pub mod known_hosts;
 pub mod message;
