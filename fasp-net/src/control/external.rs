@@ -100,7 +100,7 @@ impl ExternalSsh {
     }
 
     /// Starts the program. Returns at once: whether it gets through shows when messages are exchanged, and
-    /// [`ExternalConnection::explain`] then says why not.
+    /// [`Process::explain`] then says why not.
     ///
     /// # Errors
     /// [`Error::Program`] when the program cannot be started.

@@ -1,6 +1,6 @@
 //! The client of our own SSH endpoint.
 //!
-//! Round trips from nothing to the answer to `Open`, with a key, measured by what has to be waited for:
+//! Round trips from nothing to the answer to `Open` (`tests/round_trips.rs` counts those behind TCP):
 //!
 //! | round trips | for |
 //! |---|---|
@@ -8,12 +8,12 @@
 //! | 1 | identification lines; russh sends KEXINIT only after reading the server's |
 //! | 1 | key exchange; the host key is checked here |
 //! | 1 | `ssh-userauth` service request |
-//! | 1 | authentication: signed at once, without asking first whether the key would do |
+//! | 1 or 2 | authentication: one with a password, two with a key, from a file or an agent |
 //! | 1 | opening the channel |
 //! | 1 | subsystem request (no reply asked for), `Hello` and `Open` together; `Accept` comes back |
 //!
-//! A key held by an agent takes one more, since russh asks the server before it asks the agent. Each refused
-//! credential takes one more and the server's delay.
+//! That is 7 with a password and 8 with a key: russh asks the server whether a key would do before it signs, and cannot
+//! be told to sign at once. Each refused credential takes one more and the server's delay.
 
 use std::{
     fmt, io,
