@@ -545,6 +545,24 @@ async fn w37_authenticated_connections_outlive_the_deadline() {
 }
 
 #[tokio::test]
+async fn f69_a_user_who_asks_for_nothing_is_let_go() {
+    let limits = Limits {
+        authentication: Duration::from_millis(500),
+        ..quick()
+    };
+    let site = site_with(limits, None).await;
+    let handle = plain_client(&site).await;
+    let closed = async {
+        while !handle.is_closed() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), closed)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn c8_a_source_of_failed_logins_is_turned_away() {
     let site = site().await;
     // Three refused logins make the penalty; a fourth and fifth cover what runs off while the test runs.

@@ -62,7 +62,7 @@ pub struct Limits {
     pub connections: usize,
     /// From accept to the peer's identification line.
     pub identification: Duration,
-    /// From accept to the end of authentication.
+    /// From accept to the end of authentication, and from there to the subsystem request.
     pub authentication: Duration,
     /// How long a refused login takes at least (C-8).
     pub refusal: Duration,
@@ -288,6 +288,7 @@ impl Handler {
             binding,
             peer: self.peer,
         };
+        self.transcript.set_serving();
         let queued = self.queue.send(accepted).await;
         queued.map_err(|_| russh::Error::Disconnect)
     }

@@ -57,6 +57,7 @@ enum Side {
 pub(super) struct Transcript {
     binding: Mutex<Option<[u8; 32]>>,
     authenticated: AtomicBool,
+    serving: AtomicBool,
 }
 
 impl Transcript {
@@ -65,9 +66,18 @@ impl Transcript {
         *self.binding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lifts the limits for unauthenticated peers.
+    /// Lifts the limits for unauthenticated peers; the peer gets as long again to say what it came for.
     pub(super) fn set_authenticated(&self) {
         self.authenticated.store(true, Ordering::Release);
+    }
+
+    /// Lifts the last deadline: the peer uses what we serve.
+    pub(super) fn set_serving(&self) {
+        self.serving.store(true, Ordering::Release);
+    }
+
+    fn is_serving(&self) -> bool {
+        self.serving.load(Ordering::Acquire)
     }
 
     fn is_authenticated(&self) -> bool {
@@ -188,10 +198,12 @@ fn refused(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// The limits of a peer that is not authenticated yet.
+/// The limits of a peer that is not served yet.
 #[derive(Debug)]
 struct Probation {
-    started: Instant,
+    /// When authentication has to be done; moved once, when it is.
+    end: Instant,
+    extended: bool,
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
     read: usize,
@@ -216,9 +228,9 @@ impl<S> Recorded<S> {
 
     /// Wraps the server's end of a connection that was just accepted.
     pub(super) fn server(stream: S, deadlines: Deadlines) -> (Self, Arc<Transcript>) {
-        let started = Instant::now();
         let probation = Probation {
-            started,
+            end: Instant::now() + deadlines.authentication,
+            extended: false,
             deadlines,
             timer: Box::pin(tokio::time::sleep(deadlines.identification)),
             read: 0,
@@ -271,17 +283,21 @@ impl<S> Recorded<S> {
         let Some(probation) = &mut self.probation else {
             return Ok(());
         };
-        if self.transcript.is_authenticated() {
+        if self.transcript.is_serving() {
             self.probation = None;
             return Ok(());
         }
+        if !probation.extended && self.transcript.is_authenticated() {
+            probation.extended = true;
+            probation.end = Instant::now() + probation.deadlines.authentication;
+            probation.timer.as_mut().reset(probation.end);
+        }
         while probation.timer.as_mut().poll(cx).is_ready() {
-            let end = probation.started + probation.deadlines.authentication;
             let identified = self.incoming.state != State::Identification;
-            if !identified || Instant::now() >= end {
+            if !identified || Instant::now() >= probation.end {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            probation.timer.as_mut().reset(end);
+            probation.timer.as_mut().reset(probation.end);
         }
         Ok(())
     }
