@@ -9,6 +9,8 @@ mod error;
 pub mod event;
 pub mod port;
 pub mod request;
+pub mod serve;
+pub mod transfer;
 
 pub use error::Error;
 

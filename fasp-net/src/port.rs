@@ -152,8 +152,13 @@ impl Port {
             free: bounded(FREE_BUFFERS),
         });
         let receiving = Arc::clone(&shared);
-        std::thread::Builder::new().name("fasp-port".into()).spawn(move || receive(&receiving))?;
-        Ok(Self { _guard: Arc::new(Guard(Arc::clone(&shared))), shared })
+        std::thread::Builder::new()
+            .name("fasp-port".into())
+            .spawn(move || receive(&receiving))?;
+        Ok(Self {
+            _guard: Arc::new(Guard(Arc::clone(&shared))),
+            shared,
+        })
     }
 
     /// The local address.
@@ -174,7 +179,11 @@ impl Port {
     /// Largest datagram that the interface towards `peer` can carry: loopback takes the largest of all.
     pub fn max_datagram(&self, peer: IpAddr) -> u16 {
         // Elsewhere the path decides; probes above what the interface takes are refused by the kernel at once.
-        if peer.is_loopback() { MAX_DATAGRAM as u16 } else { 8972 }
+        if peer.is_loopback() {
+            MAX_DATAGRAM as u16
+        } else {
+            8972
+        }
     }
 
     /// Whether the network said that nobody listens at the peer's port.
@@ -197,7 +206,9 @@ impl Port {
     pub fn register(&self) -> Result<(SessionId, Registration), Error> {
         let mut sessions = self.shared.sessions.write().map_err(|_| Error::Busy)?;
         let now = Instant::now();
-        sessions.closed.retain(|_, closed| now.duration_since(*closed) < QUARANTINE);
+        sessions
+            .closed
+            .retain(|_, closed| now.duration_since(*closed) < QUARANTINE);
         if sessions.open.len() >= MAX_SESSIONS {
             return Err(Error::Busy);
         }
@@ -224,7 +235,11 @@ impl Port {
     fn insert(&self, sessions: &mut Sessions, id: SessionId) -> Registration {
         let (sender, inbound) = bounded(QUEUE);
         sessions.open.insert(id.0, sender);
-        Registration { shared: Arc::clone(&self.shared), id, inbound }
+        Registration {
+            shared: Arc::clone(&self.shared),
+            id,
+            inbound,
+        }
     }
 
     /// Takes a buffer back for later use.
@@ -240,7 +255,9 @@ impl Port {
     /// # Errors
     /// What the socket says; `EMSGSIZE` means that the path carries less than the batch's datagrams.
     pub fn send(&self, batch: &TransmitBatch) -> io::Result<()> {
-        let Some(destination) = batch.destination() else { return Ok(()) };
+        let Some(destination) = batch.destination() else {
+            return Ok(());
+        };
         let segments = batch.len() > 1;
         let transmit = Transmit {
             destination,
@@ -252,7 +269,9 @@ impl Port {
         let socket = &self.shared.socket;
         loop {
             match self.shared.state.try_send(socket.into(), &transmit) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait(socket, PollFlags::OUT),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait(socket, PollFlags::OUT)
+                }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     // A hint from the network about an earlier datagram (rule W-23): this one has not left.
                     self.shared.refused.store(true, Ordering::Relaxed);
@@ -264,20 +283,30 @@ impl Port {
 }
 
 fn listen_error(address: SocketAddr, source: io::Error) -> Error {
-    Error::Listen { address: address.to_string(), source }
+    Error::Listen {
+        address: address.to_string(),
+        source,
+    }
 }
 
 /// Asks for large socket buffers; where privileges allow, beyond the system's usual limit.
 fn enlarge(socket: &UdpSocket, state: &UdpSocketState) {
     // Both are wishes: with smaller buffers transfers work all the same.
-    state.set_recv_buffer_size(socket.into(), SOCKET_BUFFER).ok();
-    state.set_send_buffer_size(socket.into(), SOCKET_BUFFER / 4).ok();
+    state
+        .set_recv_buffer_size(socket.into(), SOCKET_BUFFER)
+        .ok();
+    state
+        .set_send_buffer_size(socket.into(), SOCKET_BUFFER / 4)
+        .ok();
     rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, SOCKET_BUFFER).ok();
 }
 
 /// Waits until the socket is ready or a tick has passed.
 fn wait(socket: &UdpSocket, flags: PollFlags) {
-    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos() as i64 };
+    let tick = Timespec {
+        tv_sec: 0,
+        tv_nsec: TICK.as_nanos() as i64,
+    };
     let mut fds = [PollFd::new(socket, flags)];
     // An interrupted or failed wait leads to another attempt, which tells.
     poll(&mut fds, Some(&tick)).ok();
@@ -290,7 +319,9 @@ fn receive(shared: &Shared) {
     while !shared.stop.load(Ordering::Relaxed) {
         let received = {
             let mut slices: Vec<_> = buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
-            shared.state.recv((&shared.socket).into(), &mut slices, &mut metas)
+            shared
+                .state
+                .recv((&shared.socket).into(), &mut slices, &mut metas)
         };
         match received {
             Ok(count) => {

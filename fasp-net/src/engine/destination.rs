@@ -26,12 +26,26 @@ impl Destination {
     ///
     /// # Errors
     /// [`Error::File`] with code 41 outside the root, 4 when the parent is missing; [`Error::NotADirectory`].
-    pub fn beneath(root: &Docroot, path: &[u8], sources: usize, create_dir: bool) -> Result<Self, Error> {
+    pub fn beneath(
+        root: &Docroot,
+        path: &[u8],
+        sources: usize,
+        create_dir: bool,
+    ) -> Result<Self, Error> {
         let shown = docroot::escape_name(path).into_owned();
-        let failed = |source| Error::File { path: shown.clone(), source };
+        let failed = |source| Error::File {
+            path: shown.clone(),
+            source,
+        };
         let entry = beneath(path).map_err(failed)?;
         let is_directory_named = path.ends_with(b"/");
-        Self::resolve(root, entry, sources, create_dir || is_directory_named, &shown)
+        Self::resolve(
+            root,
+            entry,
+            sources,
+            create_dir || is_directory_named,
+            &shown,
+        )
     }
 
     /// Resolves a local destination, as a client does for a download of `sources`.
@@ -40,7 +54,10 @@ impl Destination {
     /// As [`Destination::beneath`].
     pub fn local(path: &Path, sources: &[Vec<u8>], create_dir: bool) -> Result<Self, Error> {
         let shown = path.display().to_string();
-        let failed = |source| Error::File { path: shown.clone(), source };
+        let failed = |source| Error::File {
+            path: shown.clone(),
+            source,
+        };
         let text = path.as_os_str().as_bytes();
         let is_directory_named = text.ends_with(b"/");
         let (root, entry) = match Docroot::open(path) {
@@ -52,7 +69,13 @@ impl Destination {
             }
         };
         let count = sources.len();
-        let mut destination = Self::resolve(&root, entry, count, create_dir || is_directory_named, &shown)?;
+        let mut destination = Self::resolve(
+            &root,
+            entry,
+            count,
+            create_dir || is_directory_named,
+            &shown,
+        )?;
         destination.allowed = Some(sources.iter().map(|s| last_name(s).to_vec()).collect());
         Ok(destination)
     }
@@ -64,24 +87,43 @@ impl Destination {
         create_dir: bool,
         shown: &str,
     ) -> Result<Self, Error> {
-        let failed = |source| Error::File { path: shown.to_owned(), source };
+        let failed = |source| Error::File {
+            path: shown.to_owned(),
+            source,
+        };
         let existing = root.stat(&path, LinkRule::Refuse).map_err(failed)?;
-        let new = |base, new_name, is_new| Self { root: root.clone(), base, new_name, allowed: None, is_new };
+        let new = |base, new_name, is_new| Self {
+            root: root.clone(),
+            base,
+            new_name,
+            allowed: None,
+            is_new,
+        };
         match existing.map(|a| a.kind) {
             Some(FileKind::Directory) => {
                 let mut entries = root.list(&path, LinkRule::Refuse).map_err(failed)?;
                 let is_empty = entries.next().is_none();
                 Ok(new(path, None, is_empty))
             }
-            Some(_) if create_dir || sources > 1 => Err(Error::NotADirectory { path: shown.to_owned() }),
+            Some(_) if create_dir || sources > 1 => Err(Error::NotADirectory {
+                path: shown.to_owned(),
+            }),
             None if create_dir => Ok(new(path, None, true)),
-            None if sources > 1 => Err(Error::NotADirectory { path: shown.to_owned() }),
+            None if sources > 1 => Err(Error::NotADirectory {
+                path: shown.to_owned(),
+            }),
             found => {
                 let parent = path.parent().unwrap_or(EntryPath::root());
                 let name = path.file_name().map(<[u8]>::to_vec);
-                match root.stat(&parent, LinkRule::Refuse).map_err(failed)?.map(|a| a.kind) {
+                match root
+                    .stat(&parent, LinkRule::Refuse)
+                    .map_err(failed)?
+                    .map(|a| a.kind)
+                {
                     Some(FileKind::Directory) => Ok(new(parent, name, found.is_none())),
-                    Some(_) => Err(Error::NotADirectory { path: parent.to_string() }),
+                    Some(_) => Err(Error::NotADirectory {
+                        path: parent.to_string(),
+                    }),
                     None => Err(failed(docroot::Error::NotFound)),
                 }
             }
@@ -103,9 +145,19 @@ impl Destination {
     /// # Errors
     /// Code 41 for a name that was not asked for, 55 and 56 for names that cannot be (table of rule P-9).
     pub(super) fn place(&self, path: &[u8]) -> Result<EntryPath, docroot::Error> {
-        let path = if path.is_empty() { EntryPath::root() } else { EntryPath::parse(path)? };
-        let Some(first) = path.components().next() else { return Ok(self.base.clone()) };
-        if self.allowed.as_ref().is_some_and(|allowed| !allowed.iter().any(|a| a.is_empty() || a == first)) {
+        let path = if path.is_empty() {
+            EntryPath::root()
+        } else {
+            EntryPath::parse(path)?
+        };
+        let Some(first) = path.components().next() else {
+            return Ok(self.base.clone());
+        };
+        if self
+            .allowed
+            .as_ref()
+            .is_some_and(|allowed| !allowed.iter().any(|a| a.is_empty() || a == first))
+        {
             return Err(docroot::Error::OutsideRoot);
         }
         match &self.new_name {
@@ -119,7 +171,10 @@ impl Destination {
 }
 
 fn trim_slashes(text: &[u8]) -> &[u8] {
-    let end = text.iter().rposition(|b| *b != b'/').map_or(text.len().min(1), |at| at + 1);
+    let end = text
+        .iter()
+        .rposition(|b| *b != b'/')
+        .map_or(text.len().min(1), |at| at + 1);
     &text[..end]
 }
 
@@ -138,10 +193,20 @@ mod tests {
 
     use super::*;
 
-    fn place(root: &Path, dest: &str, sources: usize, create: bool, path: &str) -> Result<String, u8> {
+    fn place(
+        root: &Path,
+        dest: &str,
+        sources: usize,
+        create: bool,
+        path: &str,
+    ) -> Result<String, u8> {
         let root = Docroot::open(root).unwrap();
-        let destination = Destination::beneath(&root, dest.as_bytes(), sources, create).map_err(|e| e.code().number())?;
-        destination.place(path.as_bytes()).map(|p| p.to_string()).map_err(|e| e.code().number())
+        let destination = Destination::beneath(&root, dest.as_bytes(), sources, create)
+            .map_err(|e| e.code().number())?;
+        destination
+            .place(path.as_bytes())
+            .map(|p| p.to_string())
+            .map_err(|e| e.code().number())
     }
 
     #[test]
@@ -178,8 +243,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let destination = Destination::local(temp.path(), &[b"/in/data/".to_vec()], false).unwrap();
         assert_eq!(destination.place(b"data/a").unwrap().to_string(), "data/a");
-        assert_eq!(destination.place(b".bashrc").unwrap_err().code().number(), 41);
-        let single = Destination::local(&temp.path().join("mine"), &[b"theirs".to_vec()], false).unwrap();
+        assert_eq!(
+            destination.place(b".bashrc").unwrap_err().code().number(),
+            41
+        );
+        let single =
+            Destination::local(&temp.path().join("mine"), &[b"theirs".to_vec()], false).unwrap();
         assert_eq!(single.place(b"theirs").unwrap().to_string(), "mine");
     }
 }

@@ -37,7 +37,10 @@ pub(crate) struct Spawn {
 /// What the session does.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Send { sources: Sources, options: ListOptions },
+    Send {
+        sources: Sources,
+        options: ListOptions,
+    },
     Receive(ReceiverOptions),
 }
 
@@ -45,11 +48,18 @@ pub(crate) enum Work {
 pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
     let (commands, command_receiver) = bounded(64);
     let (report_sender, reports) = unbounded();
-    let Spawn { port, registration, config, work } = spawn;
+    let Spawn {
+        port,
+        registration,
+        config,
+        work,
+    } = spawn;
     let now = Instant::now();
     let program = match work {
         Work::Send { sources, options } => Program::Sender(SenderProgram::new(sources, options)?),
-        Work::Receive(options) => Program::Receiver(ReceiverProgram::new(options, port.clone(), now)?),
+        Work::Receive(options) => {
+            Program::Receiver(ReceiverProgram::new(options, port.clone(), now)?)
+        }
     };
     let mut driver = Driver {
         session: Session::new(now, config),
@@ -72,7 +82,9 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
             rustix::thread::set_current_timer_slack(slack).ok();
             driver.run();
             let statistics = driver.session.statistics();
-            driver.reporter.finish(Instant::now(), &statistics, driver.error, driver.by_peer);
+            driver
+                .reporter
+                .finish(Instant::now(), &statistics, driver.error, driver.by_peer);
         })
         .map_err(Error::Thread)?;
     Ok(Handle { commands, reports })
@@ -110,7 +122,9 @@ impl Driver {
             self.events();
             let worked = match &mut self.program {
                 Program::Sender(sender) => sender.poll(&mut self.session, &mut self.reporter),
-                Program::Receiver(receiver) => receiver.poll(now, &mut self.session, &mut self.reporter),
+                Program::Receiver(receiver) => {
+                    receiver.poll(now, &mut self.session, &mut self.reporter)
+                }
             };
             self.transmit();
             self.reporter.tick(now, || self.session.statistics());
@@ -127,7 +141,9 @@ impl Driver {
             if !self.has_room() {
                 return any;
             }
-            let Ok(inbound) = self.registration.inbound.try_recv() else { return any };
+            let Ok(inbound) = self.registration.inbound.try_recv() else {
+                return any;
+            };
             any = true;
             self.ingest(inbound);
             self.events();
@@ -143,11 +159,18 @@ impl Driver {
     }
 
     fn ingest(&mut self, inbound: Inbound) {
-        let Inbound { from, at, mut bytes, stride, congestion_mark } = inbound;
+        let Inbound {
+            from,
+            at,
+            mut bytes,
+            stride,
+            congestion_mark,
+        } = inbound;
         let mut start = 0;
         for datagram in bytes.chunks_mut(stride) {
             let before = self.writes.len();
-            self.session.handle_datagram(at, from, congestion_mark, datagram, &mut self.writes);
+            self.session
+                .handle_datagram(at, from, congestion_mark, datagram, &mut self.writes);
             for write in &mut self.writes[before..] {
                 write.at += start;
             }
@@ -172,7 +195,9 @@ impl Driver {
                 _ => {}
             }
             match &mut self.program {
-                Program::Sender(sender) => sender.on_event(&mut self.session, &mut self.reporter, event),
+                Program::Sender(sender) => {
+                    sender.on_event(&mut self.session, &mut self.reporter, event)
+                }
                 Program::Receiver(receiver) => receiver.on_event(event),
             }
         }
@@ -184,7 +209,11 @@ impl Driver {
             any = true;
             match command {
                 Command::Pause(paused) => self.session.set_paused(paused),
-                Command::Rates { target, min, policy } => {
+                Command::Rates {
+                    target,
+                    min,
+                    policy,
+                } => {
                     let limits = self.session.limits();
                     let limits = RateLimits {
                         target: target.or(limits.target),
@@ -230,7 +259,11 @@ impl Driver {
     /// Sleeps until something arrives or a timer is due.
     fn wait(&self) {
         let now = Instant::now();
-        let due = self.session.poll_timeout().unwrap_or(now).min(self.reporter.next_tick());
+        let due = self
+            .session
+            .poll_timeout()
+            .unwrap_or(now)
+            .min(self.reporter.next_tick());
         let timeout = due.saturating_duration_since(now).min(MAX_WAIT);
         if timeout.is_zero() {
             return;

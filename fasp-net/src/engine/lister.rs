@@ -126,7 +126,10 @@ impl Listing {
             SymlinkPolicy::Skip => docroot::SymlinkPolicy::Skip,
         };
         let base = source.path.parent().unwrap_or(EntryPath::root());
-        let walk = match source.root.walk(&source.path, WalkOptions::default().symlinks(symlinks)) {
+        let walk = match source
+            .root
+            .walk(&source.path, WalkOptions::default().symlinks(symlinks))
+        {
             Ok(walk) => walk,
             Err(error) => {
                 self.fail(source.path.to_string(), &error);
@@ -157,7 +160,9 @@ impl Listing {
 
     fn add(&mut self, source: &Source, entry: &Entry, path: EntryPath) -> Result<(), Gone> {
         if path.is_reserved(&self.suffixes) {
-            self.current.notices.push(format!("{path} is a partial file and was left out"));
+            self.current
+                .notices
+                .push(format!("{path} is a partial file and was left out"));
             return Ok(());
         }
         let attributes = attributes(entry);
@@ -191,12 +196,21 @@ impl Listing {
             SymlinkPolicy::Follow => LinkRule::FollowBeneath,
             _ => LinkRule::Refuse,
         };
-        let origin = Source { root: source.root.clone(), path: entry.path.clone() };
+        let origin = Source {
+            root: source.root.clone(),
+            path: entry.path.clone(),
+        };
         if size > MAX_SMALL_FILE {
             self.enter(&path);
             let file = self.number(&path, size);
             let name = path.file_name().unwrap_or_default();
-            Record::File { file, name, attributes, size }.encode(&mut self.current.page);
+            Record::File {
+                file,
+                name,
+                attributes,
+                size,
+            }
+            .encode(&mut self.current.page);
             self.current.blocks.push((file, origin, rule, size));
             return Ok(());
         }
@@ -205,7 +219,13 @@ impl Listing {
             self.enter(&path);
             let file = self.number(&path, size);
             let name = path.file_name().unwrap_or_default();
-            Record::File { file, name, attributes, size }.encode(&mut self.current.page);
+            Record::File {
+                file,
+                name,
+                attributes,
+                size,
+            }
+            .encode(&mut self.current.page);
             lock(&self.asked).insert(file, (origin, size));
             return Ok(());
         }
@@ -217,7 +237,13 @@ impl Listing {
                 self.enter(&path);
                 let file = self.number(&path, size);
                 let name = path.file_name().unwrap_or_default();
-                Record::SmallFile { file, name, attributes, content: &content }.encode(&mut self.current.page);
+                Record::SmallFile {
+                    file,
+                    name,
+                    attributes,
+                    content: &content,
+                }
+                .encode(&mut self.current.page);
             }
             Err(error) => self.fail(path.to_string(), &error),
         }
@@ -236,7 +262,10 @@ impl Listing {
     fn enter(&mut self, path: &EntryPath) {
         let parent = path.parent().unwrap_or(EntryPath::root());
         if self.entered.as_ref() != Some(&parent) {
-            Record::Enter { path: parent.as_bytes() }.encode(&mut self.current.page);
+            Record::Enter {
+                path: parent.as_bytes(),
+            }
+            .encode(&mut self.current.page);
             self.entered = Some(parent);
         }
     }
@@ -263,7 +292,9 @@ impl Listing {
 
 pub(super) fn lock(asked: &Asked) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Source, u64)>> {
     // The map is whole after every single call, so a panic elsewhere leaves nothing half done.
-    asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    asked
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn attributes(entry: &Entry) -> Attributes {
@@ -296,15 +327,26 @@ fn send_contents(asks: &Receiver<Ask>, pages: &Sender<Listed>, asked: &Asked) {
     let mut page = Vec::new();
     for Ask::Content { first, count } in asks {
         for file in first..first.saturating_add(count) {
-            let Some((source, size)) = lock(asked).remove(&file) else { continue };
+            let Some((source, size)) = lock(asked).remove(&file) else {
+                continue;
+            };
             if page.len() + size as usize > 2 * PAGE && !flush(&mut page, pages) {
                 return;
             }
             match read_small(&source, LinkRule::FollowBeneath, size) {
-                Ok(content) => Record::Content { file, content: &content }.encode(&mut page),
+                Ok(content) => Record::Content {
+                    file,
+                    content: &content,
+                }
+                .encode(&mut page),
                 Err(error) => {
                     let (code, text) = failure(&error);
-                    Record::SourceFailed { file, code, text: &text }.encode(&mut page);
+                    Record::SourceFailed {
+                        file,
+                        code,
+                        text: &text,
+                    }
+                    .encode(&mut page);
                 }
             }
         }
@@ -316,5 +358,11 @@ fn send_contents(asks: &Receiver<Ask>, pages: &Sender<Listed>, asked: &Asked) {
 
 fn flush(page: &mut Vec<u8>, pages: &Sender<Listed>) -> bool {
     let page = std::mem::take(page);
-    page.is_empty() || pages.send(Listed { page, ..Listed::default() }).is_ok()
+    page.is_empty()
+        || pages
+            .send(Listed {
+                page,
+                ..Listed::default()
+            })
+            .is_ok()
 }

@@ -25,6 +25,6 @@ pub use destination::Destination;
 pub(crate) use driver::{Spawn, Work, spawn};
 pub(crate) use lister::ListOptions;
 pub(crate) use receiver::ReceiverOptions;
-pub(crate) use storage::Rules;
-pub use sources::{Source, Sources};
 pub(crate) use sources::beneath;
+pub use sources::{Source, Sources};
+pub(crate) use storage::Rules;

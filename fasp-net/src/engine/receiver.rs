@@ -90,7 +90,12 @@ impl ReceiverProgram {
     }
 
     /// Acts on what the storage says; true when there was something.
-    pub(super) fn poll(&mut self, now: Instant, session: &mut Session, reporter: &mut Reporter) -> bool {
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        reporter: &mut Reporter,
+    ) -> bool {
         let mut any = false;
         while let Ok(event) = self.events.try_recv() {
             any = true;
@@ -100,14 +105,29 @@ impl ReceiverProgram {
         any
     }
 
-    fn on_storage(&mut self, now: Instant, session: &mut Session, reporter: &mut Reporter, event: StorageEvent) {
+    fn on_storage(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        reporter: &mut Reporter,
+        event: StorageEvent,
+    ) {
         match event {
             StorageEvent::Request { file, size } => {
                 if !session.request_file(file, size, &[]) {
-                    session.close(now, Some((fasp_core::ErrorCode::FileTableOverflow, "too many files at once")));
+                    session.close(
+                        now,
+                        Some((
+                            fasp_core::ErrorCode::FileTableOverflow,
+                            "too many files at once",
+                        )),
+                    );
                 }
             }
-            StorageEvent::Want { file } => session.reply(&Record::Want { first: file, count: 1 }),
+            StorageEvent::Want { file } => session.reply(&Record::Want {
+                first: file,
+                count: 1,
+            }),
             StorageEvent::Digest { file, digest } => session.file_digest(file, digest),
             StorageEvent::Listed { files, bytes } => reporter.listed(files, bytes, false),
             StorageEvent::Settled(settled) => self.on_settled(session, reporter, settled),
@@ -131,12 +151,22 @@ impl ReceiverProgram {
             if self.is_complete && self.settled >= expected {
                 self.is_complete = false;
                 let (done, skipped, failed, bytes) = reporter.counts();
-                session.complete(Totals { done, skipped, failed, bytes });
+                session.complete(Totals {
+                    done,
+                    skipped,
+                    failed,
+                    bytes,
+                });
             }
         }
     }
 
-    fn on_settled(&mut self, session: &mut Session, reporter: &mut Reporter, settled: Vec<Settled>) {
+    fn on_settled(
+        &mut self,
+        session: &mut Session,
+        reporter: &mut Reporter,
+        settled: Vec<Settled>,
+    ) {
         let mut run: Option<(u32, u32)> = None;
         for Settled { file, path, result } in settled {
             self.settled += 1;
@@ -159,11 +189,18 @@ impl ReceiverProgram {
                 }
                 SettledResult::Skipped => {
                     reporter.skipped(&path, "the same file is there already");
-                    session.reply(&Record::Skip { first: file, count: 1 });
+                    session.reply(&Record::Skip {
+                        first: file,
+                        count: 1,
+                    });
                 }
                 SettledResult::Failed { code, text } => {
                     reporter.failed(ShownText::from_bytes(&path), code, &text);
-                    session.reply(&Record::Failed { file, code, text: &text });
+                    session.reply(&Record::Failed {
+                        file,
+                        code,
+                        text: &text,
+                    });
                 }
             }
         }

@@ -31,7 +31,11 @@ impl Reporter {
             started: now,
             next: now,
             outcome: Outcome::default(),
-            totals: Totals { files: 0, bytes: 0, complete: false },
+            totals: Totals {
+                files: 0,
+                bytes: 0,
+                complete: false,
+            },
             code: None,
         }
     }
@@ -46,7 +50,9 @@ impl Reporter {
     }
 
     pub(super) fn notice(&self, message: &str) {
-        self.send(Report::Event(Event::Notice { message: message.into() }));
+        self.send(Report::Event(Event::Notice {
+            message: message.into(),
+        }));
     }
 
     /// The list grew.
@@ -60,13 +66,19 @@ impl Reporter {
     pub(super) fn done(&mut self, path: &[u8], size: u64) {
         self.outcome.files_done += 1;
         self.outcome.bytes += size;
-        self.send(Report::Event(Event::FileDone { path: ShownText::from_bytes(path), size }));
+        self.send(Report::Event(Event::FileDone {
+            path: ShownText::from_bytes(path),
+            size,
+        }));
     }
 
     pub(super) fn skipped(&mut self, path: &[u8], reason: &str) {
         self.outcome.files_skipped += 1;
         let path = ShownText::from_bytes(path);
-        self.send(Report::Event(Event::FileSkipped { path, reason: reason.into() }));
+        self.send(Report::Event(Event::FileSkipped {
+            path,
+            reason: reason.into(),
+        }));
     }
 
     pub(super) fn failed(&mut self, path: ShownText, code: ErrorCode, message: &str) {
@@ -75,13 +87,23 @@ impl Reporter {
             (_, Some(same)) if same == code => Some(code),
             _ => Some(ErrorCode::SomeFilesFailed),
         };
-        let failure = FileFailure { path, code, message: message.into() };
+        let failure = FileFailure {
+            path,
+            code,
+            message: message.into(),
+        };
         self.outcome.add_failure(failure.clone());
         self.send(Report::Event(Event::FileFailed(failure)));
     }
 
     pub(super) fn counts(&self) -> (u64, u64, u64, u64) {
-        let Outcome { files_done, files_skipped, files_failed, bytes, .. } = self.outcome;
+        let Outcome {
+            files_done,
+            files_skipped,
+            files_failed,
+            bytes,
+            ..
+        } = self.outcome;
         (files_done, files_skipped, files_failed, bytes)
     }
 
@@ -111,21 +133,34 @@ impl Reporter {
         outcome.mean_rate_kbps = outcome.bytes * 8 / (elapsed.as_millis() as u64).max(1);
         outcome.retransmitted_bytes = statistics.payload_resent;
         let sent = statistics.datagrams_sent.max(1);
-        outcome.loss_ratio = statistics.datagrams_lost.saturating_sub(statistics.datagrams_late) as f64 / sent as f64;
+        outcome.loss_ratio = statistics
+            .datagrams_lost
+            .saturating_sub(statistics.datagrams_late) as f64
+            / sent as f64;
         // One file that failed, or many for one reason, fail the transfer for that reason.
         let error = error.or_else(|| {
             let none_done = outcome.files_done + outcome.files_skipped == 0;
             let code = self.code.filter(|_| outcome.files_failed > 0)?;
-            let code = if none_done { code } else { ErrorCode::SomeFilesFailed };
+            let code = if none_done {
+                code
+            } else {
+                ErrorCode::SomeFilesFailed
+            };
             let first = outcome.failures.first();
             let text = match (outcome.files_failed, first) {
                 (1, Some(f)) => format!("{}: {}", f.path, f.message),
-                (n, Some(f)) => format!("{n} files failed, the first was {}: {}", f.path, f.message),
+                (n, Some(f)) => {
+                    format!("{n} files failed, the first was {}: {}", f.path, f.message)
+                }
                 (n, None) => format!("{n} files failed"),
             };
             Some((code, text))
         });
-        let finish = Finish { outcome: self.outcome, error, by_peer };
+        let finish = Finish {
+            outcome: self.outcome,
+            error,
+            by_peer,
+        };
         self.reports.send(Report::Finished(finish)).ok();
     }
 }

@@ -56,7 +56,9 @@ impl SenderProgram {
     pub(super) fn poll(&mut self, session: &mut Session, reporter: &mut Reporter) -> bool {
         let mut any = false;
         while self.wants_pages(session) {
-            let Ok(listed) = self.lister.pages.try_recv() else { break };
+            let Ok(listed) = self.lister.pages.try_recv() else {
+                break;
+            };
             self.take(session, reporter, listed);
             any = true;
         }
@@ -81,7 +83,12 @@ impl SenderProgram {
         if let Some((last, ..)) = listed.names.last() {
             session.set_listed(last + 1);
         }
-        self.names.extend(listed.names.into_iter().map(|(file, path, size)| (file, (path, size))));
+        self.names.extend(
+            listed
+                .names
+                .into_iter()
+                .map(|(file, path, size)| (file, (path, size))),
+        );
         session.send_page(listed.page);
         if let Some(files) = listed.end {
             self.is_listed = true;
@@ -89,7 +96,12 @@ impl SenderProgram {
         }
     }
 
-    pub(super) fn on_event(&mut self, session: &mut Session, reporter: &mut Reporter, event: Event) {
+    pub(super) fn on_event(
+        &mut self,
+        session: &mut Session,
+        reporter: &mut Reporter,
+        event: Event,
+    ) {
         match event {
             Event::Wanted { first, count } => {
                 // The content thread lives as long as this program does.
@@ -99,7 +111,11 @@ impl SenderProgram {
                 Ok(()) => session.send_digest(file, digest),
                 Err(error) => Self::give_up(session, file, &error),
             },
-            Event::Settled { first, count, result } => {
+            Event::Settled {
+                first,
+                count,
+                result,
+            } => {
                 for file in first..first.saturating_add(count) {
                     self.settle(reporter, file, &result);
                 }
@@ -110,7 +126,9 @@ impl SenderProgram {
 
     fn settle(&mut self, reporter: &mut Reporter, file: u32, result: &FileResult) {
         self.open.remove(file);
-        let Some((path, size)) = self.names.remove(&file) else { return };
+        let Some((path, size)) = self.names.remove(&file) else {
+            return;
+        };
         match result {
             FileResult::Done => reporter.done(path.as_bytes(), size),
             FileResult::Skipped => {
@@ -154,7 +172,9 @@ impl SenderProgram {
             }
             let mut rooms: Vec<_> = batch.rooms(start..end).map(IoSliceMut::new).collect();
             let reads = &self.reads[start..end];
-            self.open.read(reads, &mut rooms).map_err(|error| (reads[0].file, error))?;
+            self.open
+                .read(reads, &mut rooms)
+                .map_err(|error| (reads[0].file, error))?;
             start = end;
         }
         Ok(())

@@ -33,7 +33,10 @@ impl Sources {
         let mut items = Vec::with_capacity(paths.len());
         for path in paths {
             let path = path.as_ref();
-            let failed = |source| Error::File { path: path.display().to_string(), source };
+            let failed = |source| Error::File {
+                path: path.display().to_string(),
+                source,
+            };
             let (root, entry) = Docroot::for_source(path).map_err(failed)?;
             items.push(Source::existing(root, entry).map_err(failed)?);
         }
@@ -47,7 +50,10 @@ impl Sources {
     pub fn beneath(root: &Docroot, paths: &[Vec<u8>]) -> Result<Self, Error> {
         let mut items = Vec::with_capacity(paths.len());
         for path in paths {
-            let failed = |source| Error::File { path: docroot::escape_name(path).into_owned(), source };
+            let failed = |source| Error::File {
+                path: docroot::escape_name(path).into_owned(),
+                source,
+            };
             let entry = beneath(path).map_err(failed)?;
             items.push(Source::existing(root.clone(), entry).map_err(failed)?);
         }
@@ -55,7 +61,11 @@ impl Sources {
     }
 
     fn new(items: Vec<Source>) -> Result<Self, Error> {
-        if items.is_empty() { Err(Error::Nothing) } else { Ok(Self { items }) }
+        if items.is_empty() {
+            Err(Error::Nothing)
+        } else {
+            Ok(Self { items })
+        }
     }
 }
 
@@ -110,7 +120,15 @@ pub(super) struct OpenSources {
 
 impl OpenSources {
     pub(super) fn insert(&mut self, file: u32, source: Source, rule: LinkRule, size: u64) {
-        let entry = BlockFile { source, rule, size, file: None, identity: None, ahead: 0, used: 0 };
+        let entry = BlockFile {
+            source,
+            rule,
+            size,
+            file: None,
+            identity: None,
+            ahead: 0,
+            used: 0,
+        };
         self.files.insert(file, entry);
     }
 
@@ -126,7 +144,9 @@ impl OpenSources {
         reads: &[BlockRead],
         rooms: &mut [IoSliceMut<'_>],
     ) -> Result<(), docroot::Error> {
-        let Some(first) = reads.first() else { return Ok(()) };
+        let Some(first) = reads.first() else {
+            return Ok(());
+        };
         let wanted: usize = reads.iter().map(|r| r.length).sum();
         let file = self.open(first.file, first.offset + wanted as u64)?;
         let read = file.read_vectored_at(rooms, first.offset)?;
@@ -162,14 +182,24 @@ impl OpenSources {
         if self.open >= MAX_OPEN && self.files.get(&number).is_some_and(|f| f.file.is_none()) {
             self.close_oldest();
         }
-        let entry = self.files.get_mut(&number).ok_or(docroot::Error::NotFound)?;
+        let entry = self
+            .files
+            .get_mut(&number)
+            .ok_or(docroot::Error::NotFound)?;
         entry.used = uses;
         let file = match &entry.file {
             Some(file) => Arc::clone(file),
             None => {
-                let file = Arc::new(entry.source.root.open_source(&entry.source.path, entry.rule)?);
+                let file = Arc::new(
+                    entry
+                        .source
+                        .root
+                        .open_source(&entry.source.path, entry.rule)?,
+                );
                 let identity = file.identity();
-                if file.attributes().size != entry.size || entry.identity.is_some_and(|i| i != identity) {
+                if file.attributes().size != entry.size
+                    || entry.identity.is_some_and(|i| i != identity)
+                {
                     return Err(docroot::Error::SourceChanged);
                 }
                 file.advise_sequential();
@@ -188,7 +218,11 @@ impl OpenSources {
     }
 
     fn close_oldest(&mut self) {
-        let oldest = self.files.values_mut().filter(|f| f.file.is_some()).min_by_key(|f| f.used);
+        let oldest = self
+            .files
+            .values_mut()
+            .filter(|f| f.file.is_some())
+            .min_by_key(|f| f.used);
         if let Some(entry) = oldest {
             entry.file = None;
             self.open -= 1;

@@ -38,7 +38,10 @@ pub(super) enum Job {
     /// A page of the sender's.
     Page(Vec<u8>),
     /// Datagrams with blocks; positions are within `bytes`.
-    Blocks { bytes: Vec<u8>, writes: Vec<BlockWrite> },
+    Blocks {
+        bytes: Vec<u8>,
+        writes: Vec<BlockWrite>,
+    },
     /// Every byte of this file has been handed over.
     Complete { file: u32 },
     /// The digest of this file did not agree.
@@ -91,11 +94,18 @@ pub(super) enum SettledResult {
 
 impl Settled {
     pub(super) fn done(file: u32, path: Vec<u8>, size: u64) -> Self {
-        Self { file, path, result: SettledResult::Done { size } }
+        Self {
+            file,
+            path,
+            result: SettledResult::Done { size },
+        }
     }
 
     pub(super) fn failed(file: u32, path: Vec<u8>, error: &docroot::Error) -> Self {
-        let result = SettledResult::Failed { code: error.code(), text: error.to_string() };
+        let result = SettledResult::Failed {
+            code: error.code(),
+            text: error.to_string(),
+        };
         Self { file, path, result }
     }
 }
@@ -207,21 +217,34 @@ impl Storage {
                     self.directory(path, attributes);
                     Ok(())
                 }
-                Ok(Record::File { file, name, attributes, size }) => {
+                Ok(Record::File {
+                    file,
+                    name,
+                    attributes,
+                    size,
+                }) => {
                     listed = (listed.0 + 1, listed.1 + size);
                     let path = join(entered, name);
-                    self.file(file, &path, attributes, size).map_err(|e| (file, path, e))
+                    self.file(file, &path, attributes, size)
+                        .map_err(|e| (file, path, e))
                 }
-                Ok(Record::SmallFile { file, name, attributes, content }) => {
+                Ok(Record::SmallFile {
+                    file,
+                    name,
+                    attributes,
+                    content,
+                }) => {
                     listed = (listed.0 + 1, listed.1 + content.len() as u64);
                     let path = join(entered, name);
-                    self.small_file(file, &path, attributes, content).map_err(|e| (file, path, e))
+                    self.small_file(file, &path, attributes, content)
+                        .map_err(|e| (file, path, e))
                 }
                 Ok(Record::Content { file, content }) => self.content(file, content),
                 Ok(Record::Symlink { file, name, target }) => {
                     listed.0 += 1;
                     let path = join(entered, name);
-                    self.symlink(file, &path, target).map_err(|e| (file, path, e))
+                    self.symlink(file, &path, target)
+                        .map_err(|e| (file, path, e))
                 }
                 Ok(Record::Digest { file, digest }) => {
                     self.tell(StorageEvent::Digest { file, digest });
@@ -245,7 +268,10 @@ impl Storage {
             }
         }
         if listed.0 > 0 {
-            self.tell(StorageEvent::Listed { files: listed.0, bytes: listed.1 });
+            self.tell(StorageEvent::Listed {
+                files: listed.0,
+                bytes: listed.1,
+            });
         }
         if !settled.is_empty() {
             self.tell(StorageEvent::Settled(settled));
@@ -258,7 +284,10 @@ impl Storage {
         if let Some(dir) = self.dirs.get(parent.as_bytes()) {
             return Ok(dir.clone());
         }
-        let dir = self.destination.root().create_dirs(&parent, DIRECTORY_MODE)?;
+        let dir = self
+            .destination
+            .root()
+            .create_dirs(&parent, DIRECTORY_MODE)?;
         if self.dirs.len() >= MAX_DIRS {
             self.dirs.clear();
         }
@@ -301,13 +330,24 @@ impl Storage {
                 Some(existing) => existing,
                 None => {
                     let result = SettledResult::Skipped;
-                    self.settle(Settled { file, path: path.to_vec(), result });
+                    self.settle(Settled {
+                        file,
+                        path: path.to_vec(),
+                        result,
+                    });
                     return Ok(None);
                 }
             }
         };
         let metadata = self.metadata(attributes);
-        Ok(Some(Target { dir, name, path: path.to_vec(), size, metadata, existing }))
+        Ok(Some(Target {
+            dir,
+            name,
+            path: path.to_vec(),
+            size,
+            metadata,
+            existing,
+        }))
     }
 
     fn decide(
@@ -317,14 +357,19 @@ impl Storage {
         attributes: Attributes,
         size: u64,
     ) -> Result<Option<Existing>, docroot::Error> {
-        let Some(found) = dir.stat(name)? else { return Ok(Some(Existing::Refuse)) };
+        let Some(found) = dir.stat(name)? else {
+            return Ok(Some(Existing::Refuse));
+        };
         if found.kind == FileKind::Directory {
             return Err(docroot::Error::IsADirectory);
         }
         let theirs = (attributes.mtime, attributes.mtime_nanos);
         let ours = (found.mtime.seconds, found.mtime.nanos);
         let is_file = found.kind == FileKind::File;
-        let is_same = is_file && found.size == size && ours == theirs && self.rules.resume != ResumePolicy::None;
+        let is_same = is_file
+            && found.size == size
+            && ours == theirs
+            && self.rules.resume != ResumePolicy::None;
         let replace = match self.rules.overwrite {
             OverwritePolicy::Always => true,
             OverwritePolicy::Never => false,
@@ -337,12 +382,27 @@ impl Storage {
 
     fn metadata(&self, attributes: Attributes) -> Metadata {
         let Preserve { times, mode, .. } = self.rules.preserve;
-        let mtime = Timestamp { seconds: attributes.mtime, nanos: attributes.mtime_nanos };
-        Metadata { mtime: times.then_some(mtime), atime: None, mode: mode.then_some(attributes.mode) }
+        let mtime = Timestamp {
+            seconds: attributes.mtime,
+            nanos: attributes.mtime_nanos,
+        };
+        Metadata {
+            mtime: times.then_some(mtime),
+            atime: None,
+            mode: mode.then_some(attributes.mode),
+        }
     }
 
-    fn file(&mut self, file: u32, path: &[u8], attributes: Attributes, size: u64) -> Result<(), docroot::Error> {
-        let Some(target) = self.target(file, path, attributes, size)? else { return Ok(()) };
+    fn file(
+        &mut self,
+        file: u32,
+        path: &[u8],
+        attributes: Attributes,
+        size: u64,
+    ) -> Result<(), docroot::Error> {
+        let Some(target) = self.target(file, path, attributes, size)? else {
+            return Ok(());
+        };
         if size == 0 {
             return self.create(file, target, b"");
         }
@@ -370,7 +430,9 @@ impl Storage {
     /// Opens the next waiting file after one was closed.
     fn open_waiting(&mut self) {
         while self.open.len() < MAX_OPEN {
-            let Some((file, target)) = self.waiting.pop_front() else { return };
+            let Some((file, target)) = self.waiting.pop_front() else {
+                return;
+            };
             let path = target.path.clone();
             if let Err(error) = self.open_partial(file, target) {
                 self.settle(Settled::failed(file, path, &error));
@@ -392,18 +454,33 @@ impl Storage {
     }
 
     fn content(&mut self, file: u32, content: &[u8]) -> Result<(), (u32, Vec<u8>, docroot::Error)> {
-        let Some(target) = self.asked.remove(&file) else { return Ok(()) };
+        let Some(target) = self.asked.remove(&file) else {
+            return Ok(());
+        };
         let path = target.path.clone();
         if target.size != content.len() as u64 {
             return Err((file, path, docroot::Error::SourceChanged));
         }
-        self.create(file, target, content).map_err(|error| (file, path, error))
+        self.create(file, target, content)
+            .map_err(|error| (file, path, error))
     }
 
     fn create(&self, file: u32, target: Target, content: &[u8]) -> Result<(), docroot::Error> {
-        let Target { dir, name, path, size, metadata, existing } = target;
+        let Target {
+            dir,
+            name,
+            path,
+            size,
+            metadata,
+            existing,
+        } = target;
         let finished = dir.create_small(&name, content, &metadata, existing)?;
-        self.commit(Pending { file, path, size, finished });
+        self.commit(Pending {
+            file,
+            path,
+            size,
+            finished,
+        });
         Ok(())
     }
 
@@ -417,7 +494,11 @@ impl Storage {
     fn symlink(&mut self, file: u32, path: &[u8], target: &[u8]) -> Result<(), docroot::Error> {
         let place = self.destination.place(path)?;
         if self.rules.symlinks == SymlinkPolicy::Skip {
-            self.settle(Settled { file, path: path.to_vec(), result: SettledResult::Skipped });
+            self.settle(Settled {
+                file,
+                path: path.to_vec(),
+                result: SettledResult::Skipped,
+            });
             return Ok(());
         }
         self.links.push((file, place, target.to_vec()));
@@ -430,11 +511,18 @@ impl Storage {
             (Some(open), _) => open.target.path,
             (None, Some(target)) => target.path,
             (None, None) => match self.waiting.iter().position(|(f, _)| *f == file) {
-                Some(at) => self.waiting.remove(at).map(|(_, t)| t.path).unwrap_or_default(),
+                Some(at) => self
+                    .waiting
+                    .remove(at)
+                    .map(|(_, t)| t.path)
+                    .unwrap_or_default(),
                 None => return,
             },
         };
-        let result = SettledResult::Failed { code, text: text.to_owned() };
+        let result = SettledResult::Failed {
+            code,
+            text: text.to_owned(),
+        };
         self.settle(Settled { file, path, result });
         self.open_waiting();
     }
@@ -450,8 +538,13 @@ impl Storage {
             }
             let run = &writes[start..end];
             start = end;
-            let Some(open) = self.open.get(&run[0].file) else { continue };
-            let slices: Vec<_> = run.iter().map(|w| IoSlice::new(&bytes[w.at..w.at + w.length])).collect();
+            let Some(open) = self.open.get(&run[0].file) else {
+                continue;
+            };
+            let slices: Vec<_> = run
+                .iter()
+                .map(|w| IoSlice::new(&bytes[w.at..w.at + w.length]))
+                .collect();
             count += run.iter().map(|w| w.length as u64).sum::<u64>();
             if let Err(error) = open.partial.write_vectored_at(&slices, run[0].offset) {
                 self.fail_open(run[0].file, &error);
@@ -468,10 +561,23 @@ impl Storage {
     }
 
     fn complete(&mut self, file: u32) {
-        let Some(Open { partial, target }) = self.open.remove(&file) else { return };
-        let Target { path, size, metadata, existing, .. } = target;
+        let Some(Open { partial, target }) = self.open.remove(&file) else {
+            return;
+        };
+        let Target {
+            path,
+            size,
+            metadata,
+            existing,
+            ..
+        } = target;
         match partial.finish(&metadata, existing) {
-            Ok(finished) => self.commit(Pending { file, path, size, finished }),
+            Ok(finished) => self.commit(Pending {
+                file,
+                path,
+                size,
+                finished,
+            }),
             Err(error) => self.settle(Settled::failed(file, path, &error)),
         }
         self.open_waiting();
@@ -486,7 +592,9 @@ impl Storage {
         for (file, place, target) in std::mem::take(&mut self.links) {
             let path = place.as_bytes().to_vec();
             let made = self.enter(&place).and_then(|_| {
-                self.destination.root().create_symlink(&place, &target, existing)
+                self.destination
+                    .root()
+                    .create_symlink(&place, &target, existing)
             });
             self.settle(match made {
                 Ok(()) => Settled::done(file, path, 0),
@@ -498,7 +606,11 @@ impl Storage {
         let mut directories = std::mem::take(&mut self.directories);
         directories.sort_by_key(|(path, _)| std::cmp::Reverse(path.depth()));
         for (path, metadata) in directories {
-            let applied = self.destination.root().dir(&path).and_then(|dir| dir.set_metadata(&metadata));
+            let applied = self
+                .destination
+                .root()
+                .dir(&path)
+                .and_then(|dir| dir.set_metadata(&metadata));
             if let Err(error) = applied {
                 tracing::debug!(%error, "directory attributes not kept");
             }
