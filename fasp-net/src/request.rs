@@ -1,6 +1,7 @@
 //! What a caller may decide about a transfer.
 
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
+use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 /// The most sessions one transfer may use: what the field's tools accept.
 pub const MAX_SESSIONS: u8 = 128;
@@ -16,11 +17,11 @@ pub const DATAGRAM_MAX: u16 = 9216;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferOptions {
     /// What happens to a file that exists at the destination.
-    pub overwrite: Overwrite,
+    pub overwrite: OverwritePolicy,
     /// Whether a partial file is continued.
-    pub resume: Resume,
+    pub resume: ResumePolicy,
     /// What happens to symbolic links at the source.
-    pub symlinks: Symlinks,
+    pub symlinks: SymlinkPolicy,
     /// Which attributes the destination gets.
     pub preserve: Preserve,
     /// Whether a missing destination directory is created.
@@ -42,9 +43,9 @@ pub struct TransferOptions {
 impl Default for TransferOptions {
     fn default() -> Self {
         Self {
-            overwrite: Overwrite::default(),
-            resume: Resume::default(),
-            symlinks: Symlinks::default(),
+            overwrite: OverwritePolicy::default(),
+            resume: ResumePolicy::default(),
+            symlinks: SymlinkPolicy::default(),
             preserve: Preserve::default(),
             create_dir: false,
             target_rate: None,
@@ -55,55 +56,4 @@ impl Default for TransferOptions {
             sessions: 1,
         }
     }
-}
-
-/// What happens to a file that exists at the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Overwrite {
-    /// It is kept.
-    Never,
-    /// It is replaced.
-    Always,
-    /// It is replaced when it differs from the source.
-    #[default]
-    Diff,
-    /// It is replaced when it is older than the source.
-    Older,
-    /// It is replaced when it differs and is older than the source.
-    DiffOlder,
-}
-
-/// Whether a partial file is continued, and what must match first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Resume {
-    /// Files start from nothing.
-    Off,
-    /// Size and modification time of the source.
-    Attributes,
-    /// As `Attributes`, and a checksum over samples of what is there.
-    #[default]
-    SparseChecksum,
-    /// As `Attributes`, and a checksum over all that is there.
-    FullChecksum,
-}
-
-/// What happens to symbolic links at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Symlinks {
-    /// The file behind the link is transferred.
-    #[default]
-    Follow,
-    /// The link itself is transferred.
-    Copy,
-    /// The link itself is transferred and replaces what is in its place.
-    CopyForce,
-    /// Links are left out.
-    Skip,
-}
-
-/// Which attributes the destination gets from the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Preserve {
-    /// Modification and access times.
-    pub times: bool,
 }
