@@ -47,3 +47,20 @@ pub fn read(path: &Path, limit: u64) -> Result<String, Error> {
     }
     Ok(text)
 }
+
+/// Checks that a directory the operator named exists.
+///
+/// # Errors
+///
+/// The operating system's reason.
+pub fn require_directory(path: &Path) -> Result<(), Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map(drop)
+        .map_err(io_error("open the directory", path))
+}
+
+/// Returns true when this process may do everything on the machine.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

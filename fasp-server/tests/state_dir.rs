@@ -1,5 +1,9 @@
 //! The state directory, the users file and the log, on a real file system.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "test set-up"
+)]
 
 use std::{
     fs,
