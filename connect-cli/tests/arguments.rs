@@ -255,8 +255,8 @@ fn a_server_listens_where_asked_and_keeps_its_files_in_the_usual_place() {
     let home = |name: &str| (name == "HOME").then(|| OsString::from("/home/lea"));
     let usual = resolve::state_path(&StateArgs::default(), home).unwrap();
     assert!(
-        usual == PathBuf::from("/home/lea/.local/state/connect-server")
-            || usual == PathBuf::from("/var/lib/connect-server"),
+        usual.as_os_str() == "/home/lea/.local/state/connect-server"
+            || usual.as_os_str() == "/var/lib/connect-server",
         "{usual:?}"
     );
 }

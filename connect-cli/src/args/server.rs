@@ -23,8 +23,12 @@ pub enum ServerCommand {
 /// Where the server keeps its files.
 #[derive(Debug, Clone, Default, Args)]
 pub struct StateArgs {
-    /// The server's state directory [default: ~/.local/state/connect-server, for root /var/lib/connect-server]
-    #[arg(long = "state", value_name = "DIR")]
+    /// The server's state directory
+    #[arg(
+        help = "The server's state directory [default: ~/.local/state/connect-server, for root /var/lib/connect-server]",
+        long = "state",
+        value_name = "DIR"
+    )]
     pub directory: Option<PathBuf>,
 }
 

@@ -16,8 +16,8 @@ Examples:
   connect-cli upload -l 300m -d photos/ notes.txt lea@files.example.org:/2026/march
   connect-cli upload --ssh dataset/ cluster:/scratch/lea")]
 pub struct UploadArgs {
-    /// Files or directories here, then [USER@]HOST[:PORT]:PATH there
-    #[arg(required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
+    /// Files or directories here, then `[USER@]HOST[:PORT]:PATH` there
+    #[arg(help = "Files or directories here, then [USER@]HOST[:PORT]:PATH there", required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
     pub paths: Vec<OsString>,
     /// What to do with files.
     #[command(flatten)]
@@ -35,8 +35,8 @@ Examples:
   connect-cli download --overwrite never lea@files.example.org:a.bin lea@files.example.org:b.bin /data
   connect-cli download --json --ssh cluster:/scratch/out.h5 . > events.jsonl")]
 pub struct DownloadArgs {
-    /// [USER@]HOST[:PORT]:PATH there, then a file or directory here
-    #[arg(required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
+    /// `[USER@]HOST[:PORT]:PATH` there, then a file or directory here
+    #[arg(help = "[USER@]HOST[:PORT]:PATH there, then a file or directory here", required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
     pub paths: Vec<OsString>,
     /// What to do with files.
     #[command(flatten)]
@@ -53,7 +53,8 @@ Examples:
   connect-cli ls lea@files.example.org:
   connect-cli ls --json lea@files.example.org:incoming | jq -r .name")]
 pub struct ListArgs {
-    /// [USER@]HOST[:PORT]:PATH
+    /// `[USER@]HOST[:PORT]:PATH`
+    #[arg(help = "[USER@]HOST[:PORT]:PATH")]
     pub location: OsString,
     /// How to reach the server.
     #[command(flatten)]
@@ -63,8 +64,13 @@ pub struct ListArgs {
 /// What to do with files, and how fast.
 #[derive(Debug, Args)]
 pub struct TransferArgs {
-    /// What to reach at most, with K, M or G bits per second; a bare number is kbit/s [default: measured]
-    #[arg(short = 'l', long, value_name = "RATE")]
+    /// What to reach at most, with K, M or G bits per second; a bare number is kbit/s
+    #[arg(
+        help = "What to reach at most, with K, M or G bits per second; a bare number is kbit/s [default: measured]",
+        short = 'l',
+        long,
+        value_name = "RATE"
+    )]
     pub target_rate: Option<Rate>,
     /// What to keep even when the network is congested
     #[arg(short = 'm', long, value_name = "RATE", default_value = "0", value_parser = value::min_rate)]
@@ -84,8 +90,8 @@ pub struct TransferArgs {
     /// Symbolic links: follow, copy, copy+force or skip
     #[arg(long, value_name = "WHAT", default_value = "follow", value_parser = symlinks)]
     pub symbolic_links: SymlinkPolicy,
-    /// The only cipher to accept: aes128, aes256 or none [default: aes128, then aes256]
-    #[arg(short, long, value_name = "CIPHER", value_parser = cipher)]
+    /// The only cipher to accept: aes128, aes256 or none
+    #[arg(help = "The only cipher to accept: aes128, aes256 or none [default: aes128, then aes256]", short, long, value_name = "CIPHER", value_parser = cipher)]
     pub cipher: Option<DatagramCipher>,
     /// Create the destination directory when it is missing
     #[arg(short = 'd', long)]
@@ -104,8 +110,8 @@ pub struct ConnectionArgs {
     /// A private key to log in with; may be repeated
     #[arg(short, long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
-    /// The server's TCP port [default: 33001, with --ssh what ssh decides]
-    #[arg(short = 'P', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    /// The server's TCP port
+    #[arg(help = "The server's TCP port [default: 33001, with --ssh what ssh decides]", short = 'P', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
     /// Log in with the ssh program of this machine; connect-cli must be installed on the other one
     #[arg(long)]
@@ -116,8 +122,12 @@ pub struct ConnectionArgs {
     /// Trust the key of a server that was never seen before
     #[arg(long)]
     pub accept_new_host_key: bool,
-    /// The file with the keys of known servers [default: ~/.ssh/known_hosts]
-    #[arg(long, value_name = "FILE")]
+    /// The file with the keys of known servers
+    #[arg(
+        help = "The file with the keys of known servers [default: ~/.ssh/known_hosts]",
+        long,
+        value_name = "FILE"
+    )]
     pub known_hosts: Option<PathBuf>,
 }
 
