@@ -82,6 +82,8 @@ fn every_help_has_examples() {
     for mut command in commands {
         let help = command.render_long_help().to_string();
         assert!(help.contains("Examples:\n  "), "{help}");
+        let examples = &help[help.find("Examples:").unwrap_or_default()..];
+        assert!(examples.lines().all(|line| line.len() <= 90), "{examples}");
     }
 }
 

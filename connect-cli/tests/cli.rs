@@ -33,7 +33,10 @@ impl Bed {
     fn new() -> Self {
         let temp = TempDir::new().unwrap();
         fs::create_dir(temp.path().join("root")).unwrap();
-        fs::write(temp.path().join("key.pub"), KEY).unwrap();
+        let key = temp.path().join("key.pub");
+        fs::write(&key, KEY).unwrap();
+        // Whatever the umask of this run is.
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         Self { temp }
     }
 

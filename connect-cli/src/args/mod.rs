@@ -42,10 +42,10 @@ pub struct Cli {
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct OutputArgs {
     /// Print one JSON object per line on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
     /// Print nothing but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Output")]
     pub quiet: bool,
 }
 
@@ -64,7 +64,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  connect-cli completions bash > ~/.local/share/bash-completion/completions/connect-cli
+  connect-cli completions bash > /etc/bash_completion.d/connect-cli
   connect-cli completions fish > ~/.config/fish/completions/connect-cli.fish")]
 pub struct CompletionsArgs {
     /// The shell

@@ -55,9 +55,9 @@ pub enum UserCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  connect-cli server user add lea --docroot /srv/lea --authorized-key ~/.ssh/id_ed25519.pub
-  connect-cli server user add inbox --docroot /srv/inbox --write-only --password-stdin < password.txt
-  connect-cli server user add guest --docroot /srv/pub --read-only --rate-cap 100m --authorized-key guest.pub")]
+  connect-cli server user add lea --docroot /srv/lea --authorized-key lea.pub
+  connect-cli server user add inbox --docroot /srv/in --write-only --password-stdin
+  connect-cli server user add guest --docroot /srv/pub --read-only --authorized-key g.pub")]
 pub struct UserAddArgs {
     /// The name to log in with
     pub name: String,
@@ -122,7 +122,7 @@ pub struct UserRemoveArgs {
 #[command(after_help = "\
 Examples:
   connect-cli server start
-  connect-cli server start --listen 192.0.2.7:33001 --state /srv/connect --fixed-policy-cap 500m
+  connect-cli server start --listen 192.0.2.7:33001 --fixed-policy-cap 500m
 
 Open TCP and UDP of the port in the firewall.")]
 pub struct ServerStartArgs {

@@ -32,7 +32,7 @@ pub struct UploadArgs {
 #[command(after_help = "\
 Examples:
   connect-cli download lea@files.example.org:results/run7 .
-  connect-cli download --overwrite never lea@files.example.org:a.bin lea@files.example.org:b.bin /data
+  connect-cli download --overwrite never lea@host:a.bin lea@host:b.bin /data
   connect-cli download --json --ssh cluster:/scratch/out.h5 . > events.jsonl")]
 pub struct DownloadArgs {
     /// `[USER@]HOST[:PORT]:PATH` there, then a file or directory here
