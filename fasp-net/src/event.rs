@@ -242,6 +242,15 @@ impl ShownText {
         Self(escape(bytes))
     }
 
+    /// Makes a message safe whose parts may be escaped already: backslashes stay single.
+    pub fn from_message(text: &str) -> Self {
+        let mut shown = String::with_capacity(text.len());
+        for c in text.chars() {
+            push_escaped(&mut shown, c);
+        }
+        Self(shown)
+    }
+
     /// Returns the escaped text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -270,8 +279,7 @@ pub fn escape(bytes: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => shown.push_str("\\\\"),
-                c if is_dangerous(c) => shown.extend(c.escape_unicode()),
-                c => shown.push(c),
+                c => push_escaped(&mut shown, c),
             }
         }
         for byte in chunk.invalid() {
@@ -279,6 +287,14 @@ pub fn escape(bytes: &[u8]) -> String {
         }
     }
     shown
+}
+
+fn push_escaped(shown: &mut String, c: char) {
+    if is_dangerous(c) {
+        shown.extend(c.escape_unicode());
+    } else {
+        shown.push(c);
+    }
 }
 
 /// C0, DEL, C1, line and paragraph separators, and the characters that steer bidirectional text.
@@ -337,6 +353,16 @@ mod tests {
     fn p15_an_escaped_name_cannot_be_imitated_by_a_literal_one() {
         assert_ne!(escape(b"\xff"), escape(b"\\xff"));
         assert_ne!(escape("\u{202e}".as_bytes()), escape(b"\\u{202e}"));
+    }
+
+    #[test]
+    fn p15_a_message_with_an_escaped_name_in_it_is_not_escaped_twice() {
+        let name = ShownText::from("a\u{202e}b");
+        let message = format!("no file '{name}'\nhere");
+        assert_eq!(
+            ShownText::from_message(&message).as_str(),
+            "no file 'a\\u{202e}b'\\u{a}here"
+        );
     }
 
     #[test]

@@ -235,7 +235,7 @@ fn remote(text: &OsStr) -> Result<RemoteLocation, CommandError> {
 fn parse(text: &OsStr) -> Result<Location, CommandError> {
     Location::parse(text).map_err(|error: ParseLocationError| {
         CommandError::arguments(
-            ShownText::from(error.to_string().as_str()).to_string(),
+            ShownText::from_message(&error.to_string()).to_string(),
             "name a path here as PATH, one on a server as [USER@]HOST[:PORT]:PATH",
         )
     })

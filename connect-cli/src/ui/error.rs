@@ -22,7 +22,7 @@ impl<'a> ErrorLine<'a> {
             event: "error",
             code: code.number(),
             symbol: code.symbol(),
-            message: ShownText::from(sentence(error).as_str()),
+            message: sentence(error),
             hint,
         }
     }
@@ -31,7 +31,7 @@ impl<'a> ErrorLine<'a> {
 /// Returns the text for standard error: what happened and why, the public code, and the hint.
 pub fn error_text(error: &dyn Error, code: ErrorCode, hint: Option<&str>) -> String {
     let mut text = format!("error: {} (FASP code {})\n", sentence(error), code.number());
-    if let Some(hint) = hint {
+    if let Some(hint) = hint.map(ShownText::from_message) {
         // Writing to a string cannot fail.
         let _ = write!(text, "\nhint: {hint}\n");
     }
@@ -39,7 +39,7 @@ pub fn error_text(error: &dyn Error, code: ErrorCode, hint: Option<&str>) -> Str
 }
 
 /// Joins an error and its causes into one sentence. A cause that its parent already quotes is not repeated.
-fn sentence(error: &dyn Error) -> String {
+fn sentence(error: &dyn Error) -> ShownText {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -49,7 +49,7 @@ fn sentence(error: &dyn Error) -> String {
         }
         cause = next.source();
     }
-    text
+    ShownText::from_message(&text)
 }
 
 #[cfg(test)]

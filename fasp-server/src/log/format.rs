@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use fasp_net::event;
+use fasp_net::event::ShownText;
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Subscriber,
@@ -101,7 +101,7 @@ impl Record {
     }
 
     fn push_text(&mut self, field: &Field, text: &str) {
-        let mut shown = event::escape(text.as_bytes());
+        let mut shown = ShownText::from_message(text).to_string();
         cut(&mut shown, VALUE_MAX);
         match field.name() {
             "message" => self.message = shown,
