@@ -1,7 +1,8 @@
 //! What a transfer server keeps and enforces: its users, its limits, its state directory and its log.
 //!
 //! * [`state::StateDir`] holds everything that survives a restart, readable by one account only.
-//! * [`users::UserStore`] answers who may log in, where their files are and what they may do.
+//! * [`users::UserStore`] answers who may log in, where their files are and what they may do; it is what
+//!   [`fasp_net::control::ssh::server::Endpoint`] asks.
 //! * [`limits::SessionRegistry`] counts what is open and refuses what would be too much.
 //! * [`log`] writes one line a fact, as `key=value` or JSON, whatever a peer called itself.
 //!
@@ -20,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admission;
 mod error;
 pub mod limits;
 pub mod log;

@@ -1,10 +1,8 @@
-//! What a server lets be open at once.
+//! What a server lets be open at once. Connections that have not logged in are counted by the endpoint itself.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use crate::users::UserName;
@@ -15,12 +13,6 @@ pub const SESSIONS_PER_PORT: u32 = 4096;
 pub const SESSIONS_PER_SERVER: u32 = 1024;
 /// Authenticated sessions of one user (protocol §12).
 pub const SESSIONS_PER_USER: u32 = 32;
-/// Control connections that have not logged in yet.
-pub const LOGINS_PER_SERVER: u32 = 64;
-/// Control connections from one source network that have not logged in yet.
-pub const LOGINS_PER_SOURCE: u32 = 8;
-/// How long a control connection may take to log in.
-pub const LOGIN_TIME: Duration = Duration::from_secs(30);
 
 /// Which limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,12 +24,6 @@ pub enum LimitReached {
     /// [`SESSIONS_PER_USER`] or the account's own limit.
     #[error("the user is busy: {0} sessions are open, the account's limit")]
     User(u32),
-    /// [`LOGINS_PER_SERVER`].
-    #[error("the server is busy: {0} connections are logging in, its limit")]
-    Logins(u32),
-    /// [`LOGINS_PER_SOURCE`].
-    #[error("too many connections from one network are logging in: {0}")]
-    Source(u32),
 }
 
 /// Counts what is open. Clones share the counts.
@@ -50,26 +36,13 @@ pub struct SessionRegistry {
 struct Counts {
     sessions: u32,
     by_user: HashMap<UserName, u32>,
-    logins: u32,
-    by_source: HashMap<Source, u32>,
 }
-
-/// An IPv4 address, or the first 64 bits of an IPv6 address: what one subscriber usually has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Source(IpAddr);
 
 /// A place for one session; given back when dropped.
 #[derive(Debug)]
 pub struct SessionPlace {
     registry: SessionRegistry,
     user: UserName,
-}
-
-/// A place for one connection that logs in; given back when dropped.
-#[derive(Debug)]
-pub struct LoginPlace {
-    registry: SessionRegistry,
-    source: Source,
 }
 
 impl SessionRegistry {
@@ -101,32 +74,6 @@ impl SessionRegistry {
         })
     }
 
-    /// Takes a place for a connection that has not logged in.
-    ///
-    /// # Errors
-    ///
-    /// The limit that was reached; nothing is counted then.
-    pub fn open_login(&self, address: IpAddr) -> Result<LoginPlace, LimitReached> {
-        let source = Source::of(address);
-        let mut counts = self.counts();
-        if counts.logins >= LOGINS_PER_SERVER {
-            return Err(LimitReached::Logins(LOGINS_PER_SERVER));
-        }
-        if counts
-            .by_source
-            .get(&source)
-            .is_some_and(|open| *open >= LOGINS_PER_SOURCE)
-        {
-            return Err(LimitReached::Source(LOGINS_PER_SOURCE));
-        }
-        counts.logins += 1;
-        *counts.by_source.entry(source).or_default() += 1;
-        Ok(LoginPlace {
-            registry: self.clone(),
-            source,
-        })
-    }
-
     /// Returns how many sessions are open.
     pub fn sessions(&self) -> u32 {
         self.counts().sessions
@@ -138,31 +85,11 @@ impl SessionRegistry {
     }
 }
 
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self(v4.into()),
-            IpAddr::V6(v6) => {
-                let network = v6.to_bits() & !u128::from(u64::MAX);
-                Self(Ipv6Addr::from_bits(network).into())
-            }
-        }
-    }
-}
-
 impl Drop for SessionPlace {
     fn drop(&mut self) {
         let mut counts = self.registry.counts();
         counts.sessions = counts.sessions.saturating_sub(1);
         release(&mut counts.by_user, &self.user);
-    }
-}
-
-impl Drop for LoginPlace {
-    fn drop(&mut self) {
-        let mut counts = self.registry.counts();
-        counts.logins = counts.logins.saturating_sub(1);
-        release(&mut counts.by_source, &self.source);
     }
 }
 
@@ -227,27 +154,5 @@ mod tests {
         drop(places);
         assert_eq!(registry.sessions(), 0);
         assert!(registry.counts().by_user.is_empty());
-    }
-
-    #[test]
-    fn logins_are_counted_by_source_network() {
-        let registry = SessionRegistry::default();
-        let host = |n: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, n));
-        let places: Vec<_> = (0..8)
-            .map(|n| registry.open_login(host(n)).unwrap())
-            .collect();
-        assert_eq!(
-            registry.open_login(host(99)).unwrap_err(),
-            LimitReached::Source(8)
-        );
-        assert!(registry.open_login("192.0.2.1".parse().unwrap()).is_ok());
-        drop(places);
-        assert!(registry.open_login(host(99)).is_ok());
-    }
-
-    #[test]
-    fn an_ipv4_source_counts_the_same_through_an_ipv6_socket() {
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
-        assert_eq!(Source::of(mapped), Source::of("192.0.2.1".parse().unwrap()));
     }
 }
