@@ -68,6 +68,7 @@ impl Session {
 
     /// Every file has its result: tells the sender, which then ends the session.
     pub fn complete(&mut self, totals: Totals) {
+        self.is_complete = true;
         Record::Complete(totals).encode(&mut self.records);
         self.flush_records();
     }
