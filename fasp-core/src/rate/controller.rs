@@ -9,14 +9,15 @@ use crate::{Rate, RatePolicy};
 
 /// Datagrams per round-trip time before two samples exist (protocol §11).
 const FIRST_FLIGHT: u64 = 10;
-/// Growth per round trip while starting.
-const START_GAIN: f64 = 2.0;
+/// What may leave while starting, relative to what the path was seen to deliver a round trip and a report ago: with
+/// that lag, a doubling per round trip.
+const START_GAIN: f64 = 2.25;
 /// A start-up whose delivery grew by less than this over a round trip …
 const GROWTH: f64 = 1.25;
 /// … this often has found the link.
 const FLAT_ROUNDS: u32 = 3;
 /// Queueing delay that ends the start at once.
-const START_QUEUE: Duration = Duration::from_millis(15);
+const START_QUEUE: Duration = Duration::from_millis(10);
 /// Queueing delay that the steady state aims at.
 const TARGET_QUEUE: Duration = Duration::from_millis(10);
 /// Largest steady step up and down, relative to the measured bandwidth.
@@ -270,7 +271,7 @@ impl RateController {
         };
         if report
             .queueing
-            .is_some_and(|q| q > START_QUEUE.max(report.rtt / 8))
+            .is_some_and(|q| q > START_QUEUE.max(report.rtt / 16))
         {
             *best = (*best).max(sample);
             self.wanted = sample.scaled(0.9);
