@@ -6,12 +6,12 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use fasp_core::{MAX_DATAGRAM, SessionId, TransmitBatch, session_id_of};
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,8 +26,10 @@ const QUARANTINE: Duration = Duration::from_secs(60);
 const BUFFER_SIZE: usize = 1 << 16;
 /// Received bytes up to this many are copied out, so that a small report does not hold a large buffer.
 const COPY_BELOW: usize = 4096;
-/// Buffers waiting for one session; more are dropped, as a full socket would.
-const QUEUE: usize = 384;
+/// Buffers waiting for one session …
+const QUEUE: usize = 8192;
+/// … and their bytes; more are dropped, as a full socket would.
+const QUEUE_BYTES: usize = 24 << 20;
 /// Buffers kept for later use.
 const FREE_BUFFERS: usize = 256;
 /// Socket buffers asked for; the system gives what its limits allow.
@@ -93,8 +95,15 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Sessions {
-    open: HashMap<u64, Sender<Inbound>>,
+    open: HashMap<u64, Arc<Inbox>>,
     closed: HashMap<u64, Instant>,
+}
+
+/// Where datagrams of one session wait.
+#[derive(Debug)]
+struct Inbox {
+    queue: Sender<Inbound>,
+    bytes: AtomicUsize,
 }
 
 /// A session's place on a port; dropping it frees the id after the quarantine.
@@ -102,8 +111,24 @@ struct Sessions {
 pub struct Registration {
     shared: Arc<Shared>,
     id: SessionId,
-    /// What arrives for the session.
-    pub inbound: Receiver<Inbound>,
+    inbox: Arc<Inbox>,
+    inbound: Receiver<Inbound>,
+}
+
+impl Registration {
+    /// Takes what arrived for the session, if anything did.
+    pub fn try_receive(&self) -> Option<Inbound> {
+        let inbound = self.inbound.try_recv().ok()?;
+        self.inbox
+            .bytes
+            .fetch_sub(inbound.bytes.capacity(), Ordering::Relaxed);
+        Some(inbound)
+    }
+
+    /// The queue, to wait for.
+    pub(crate) fn queue(&self) -> &Receiver<Inbound> {
+        &self.inbound
+    }
 }
 
 impl Drop for Registration {
@@ -233,11 +258,16 @@ impl Port {
     }
 
     fn insert(&self, sessions: &mut Sessions, id: SessionId) -> Registration {
-        let (sender, inbound) = bounded(QUEUE);
-        sessions.open.insert(id.0, sender);
+        let (queue, inbound) = bounded(QUEUE);
+        let inbox = Arc::new(Inbox {
+            queue,
+            bytes: AtomicUsize::new(0),
+        });
+        sessions.open.insert(id.0, Arc::clone(&inbox));
         Registration {
             shared: Arc::clone(&self.shared),
             id,
+            inbox,
             inbound,
         }
     }
@@ -344,11 +374,11 @@ fn dispatch(shared: &Shared, buffer: &mut Vec<u8>, meta: &RecvMeta, at: Instant)
         let sessions = shared.sessions.read().ok()?;
         sessions.open.get(&id.0).cloned()
     });
-    let Some(session) = session else {
+    let Some(inbox) = session else {
         shared.unknown.fetch_add(1, Ordering::Relaxed);
         return;
     };
-    if session.is_full() {
+    if inbox.bytes.load(Ordering::Relaxed) > QUEUE_BYTES {
         shared.overflow.fetch_add(1, Ordering::Relaxed);
         return;
     }
@@ -361,6 +391,7 @@ fn dispatch(shared: &Shared, buffer: &mut Vec<u8>, meta: &RecvMeta, at: Instant)
         full.truncate(meta.len);
         full
     };
+    let held = bytes.capacity();
     let inbound = Inbound {
         from: meta.addr,
         at,
@@ -368,7 +399,9 @@ fn dispatch(shared: &Shared, buffer: &mut Vec<u8>, meta: &RecvMeta, at: Instant)
         stride: meta.stride.max(1),
         congestion_mark: meta.ecn == Some(EcnCodepoint::Ce),
     };
-    if let Err(TrySendError::Full(_)) = session.try_send(inbound) {
+    inbox.bytes.fetch_add(held, Ordering::Relaxed);
+    if inbox.queue.try_send(inbound).is_err() {
+        inbox.bytes.fetch_sub(held, Ordering::Relaxed);
         shared.overflow.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -15,8 +15,8 @@ pub(crate) struct Block {
     pub(crate) file: u32,
     pub(crate) offset: u64,
     pub(crate) length: u16,
-    /// Sent for the first time: its bytes count for the digest.
-    pub(crate) first: bool,
+    /// 0 the first time, when its bytes count for the digest; more when it is sent again.
+    pub(crate) attempt: u8,
 }
 
 #[derive(Debug)]
@@ -26,6 +26,8 @@ struct File {
     next: u64,
     /// Held by the receiver from an earlier attempt.
     held: RangeSet,
+    /// Reported delivered.
+    reported: RangeSet,
     digest: Option<FileDigest>,
     /// Bytes first read and digested so far.
     read: u64,
@@ -36,7 +38,7 @@ struct File {
 pub(crate) struct OutgoingFiles {
     files: BTreeMap<u32, File>,
     ready: VecDeque<u32>,
-    lost: VecDeque<(u32, u64, u16)>,
+    lost: VecDeque<(u32, u64, u16, u8)>,
 }
 
 impl OutgoingFiles {
@@ -49,6 +51,7 @@ impl OutgoingFiles {
                 size,
                 next: 0,
                 held: RangeSet::new(),
+                reported: RangeSet::new(),
                 digest,
                 read: 0,
             },
@@ -108,8 +111,8 @@ impl OutgoingFiles {
     /// Takes the next lost block that fits `room` bytes of frame.
     pub(crate) fn next_lost(&mut self, room: usize) -> Option<Block> {
         loop {
-            let (file, offset, length) = self.lost.pop_front()?;
-            if !self.files.contains_key(&file) {
+            let (file, offset, length, attempt) = self.lost.pop_front()?;
+            if !self.is_missing(file, offset, length) {
                 continue;
             }
             let taken = room
@@ -117,13 +120,13 @@ impl OutgoingFiles {
                 .clamp(1, usize::from(length)) as u16;
             if taken < length {
                 self.lost
-                    .push_front((file, offset + u64::from(taken), length - taken));
+                    .push_front((file, offset + u64::from(taken), length - taken, attempt));
             }
             return Some(Block {
                 file,
                 offset,
                 length: taken,
-                first: false,
+                attempt,
             });
         }
     }
@@ -156,7 +159,7 @@ impl OutgoingFiles {
                     file,
                     offset,
                     length,
-                    first: true,
+                    attempt: 0,
                 },
                 last,
             ));
@@ -165,7 +168,10 @@ impl OutgoingFiles {
 
     /// The bytes of a block sent for the first time; returns the digest after the last one.
     pub(crate) fn on_read(&mut self, block: Block, bytes: &[u8]) -> Option<u64> {
-        let state = self.files.get_mut(&block.file).filter(|_| block.first)?;
+        let state = self
+            .files
+            .get_mut(&block.file)
+            .filter(|_| block.attempt == 0)?;
         state.digest.as_mut()?.add(block.offset, bytes);
         state.read += bytes.len() as u64;
         if state.read == state.size {
@@ -175,11 +181,24 @@ impl OutgoingFiles {
         }
     }
 
-    /// A block was lost.
-    pub(crate) fn on_lost(&mut self, file: u32, offset: u64, length: u16) {
-        if self.files.contains_key(&file) {
-            self.lost.push_back((file, offset, length));
+    /// A block was reported delivered.
+    pub(crate) fn on_delivered(&mut self, file: u32, offset: u64, length: u16) {
+        if let Some(state) = self.files.get_mut(&file) {
+            state.reported.insert(offset..offset + u64::from(length));
         }
+    }
+
+    /// A block was lost, or is to be repeated: it is sent again as this attempt.
+    pub(crate) fn on_lost(&mut self, file: u32, offset: u64, length: u16, attempt: u8) {
+        if self.is_missing(file, offset, length) {
+            self.lost.push_back((file, offset, length, attempt));
+        }
+    }
+
+    fn is_missing(&self, file: u32, offset: u64, length: u16) -> bool {
+        let range = offset..offset + u64::from(length);
+        let state = self.files.get(&file);
+        state.is_some_and(|state| !state.reported.covers(&range))
     }
 }
 
@@ -217,7 +236,7 @@ mod tests {
     fn lost_blocks_are_split_when_datagrams_have_shrunk_and_dropped_when_the_file_is_settled() {
         let mut files = OutgoingFiles::default();
         files.announce(0, 1000);
-        files.on_lost(0, 256, 100);
+        files.on_lost(0, 256, 100, 1);
         assert_eq!(
             files.next_lost(64).map(|b| (b.offset, b.length)),
             Some((256, 60))
@@ -226,7 +245,7 @@ mod tests {
             files.next_lost(64).map(|b| (b.offset, b.length)),
             Some((316, 40))
         );
-        files.on_lost(0, 0, 100);
+        files.on_lost(0, 0, 100, 1);
         files.remove(0);
         assert_eq!(files.next_lost(64), None);
     }

@@ -21,6 +21,8 @@ pub(crate) struct PagePart<'a> {
     pub(crate) offset: u32,
     pub(crate) last: bool,
     pub(crate) bytes: &'a [u8],
+    /// 0 the first time, more when it is sent again.
+    pub(crate) attempt: u8,
 }
 
 /// Pages queued, on their way, and parts to send again.
@@ -34,7 +36,7 @@ pub(crate) struct OutgoingPages {
     next_number: u32,
     /// Number and offset up to which the newest page has been sent.
     sending: Option<(u32, usize)>,
-    lost: VecDeque<(u32, u32, u16)>,
+    lost: VecDeque<(u32, u32, u16, u8)>,
 }
 
 impl OutgoingPages {
@@ -71,19 +73,23 @@ impl OutgoingPages {
 
     /// Takes the next lost part that fits `room` bytes of frame.
     pub(crate) fn next_lost(&mut self, room: usize) -> Option<PagePart<'_>> {
-        let (number, offset, length) = loop {
-            let (number, offset, length) = self.lost.pop_front()?;
-            if self.open.contains_key(&number) {
-                break (number, offset, length);
+        let (number, offset, length, attempt) = loop {
+            let lost = self.lost.pop_front()?;
+            if self.is_missing(lost.0, lost.1, lost.2) {
+                break lost;
             }
         };
         let fits = room.saturating_sub(page_head_size(number, offset)).max(1);
         let taken = fits.min(usize::from(length));
         if taken < usize::from(length) {
-            self.lost
-                .push_front((number, offset + taken as u32, length - taken as u16));
+            self.lost.push_front((
+                number,
+                offset + taken as u32,
+                length - taken as u16,
+                attempt,
+            ));
         }
-        Some(self.part(number, offset as usize, taken))
+        Some(self.part(number, offset as usize, taken, attempt))
     }
 
     /// Takes the next new part that fits `room` bytes of frame.
@@ -119,10 +125,10 @@ impl OutgoingPages {
             .max(1);
         let taken = fits.min(size - offset);
         self.sending = (offset + taken < size).then_some((number, offset + taken));
-        Some(self.part(number, offset, taken))
+        Some(self.part(number, offset, taken, 0))
     }
 
-    fn part(&self, number: u32, offset: usize, length: usize) -> PagePart<'_> {
+    fn part(&self, number: u32, offset: usize, length: usize, attempt: u8) -> PagePart<'_> {
         let bytes = self.open.get(&number).map_or(&[][..], |page| &page.bytes);
         let end = (offset + length).min(bytes.len());
         PagePart {
@@ -130,6 +136,7 @@ impl OutgoingPages {
             offset: offset as u32,
             last: end == bytes.len(),
             bytes: &bytes[offset.min(end)..end],
+            attempt,
         }
     }
 
@@ -146,17 +153,18 @@ impl OutgoingPages {
         }
     }
 
-    /// A part was lost.
-    pub(crate) fn on_lost(&mut self, number: u32, offset: u32, length: u16) {
+    /// A part was lost, or is to be repeated: it is sent again as this attempt.
+    pub(crate) fn on_lost(&mut self, number: u32, offset: u32, length: u16, attempt: u8) {
+        if self.is_missing(number, offset, length) {
+            self.lost.push_back((number, offset, length, attempt));
+        }
+    }
+
+    fn is_missing(&self, number: u32, offset: u32, length: u16) -> bool {
         let start = u64::from(offset);
         let range = start..start + u64::from(length);
-        if self
-            .open
-            .get(&number)
-            .is_some_and(|page| !page.reported.covers(&range))
-        {
-            self.lost.push_back((number, offset, length));
-        }
+        let page = self.open.get(&number);
+        page.is_some_and(|page| !page.reported.covers(&range))
     }
 }
 
@@ -178,7 +186,7 @@ mod tests {
             pages.next_new(0, 110);
         }
         assert!(!pages.has_new(300), "250 + 100 is above the credit");
-        pages.on_lost(0, 0, first as u16);
+        pages.on_lost(0, 0, first as u16, 1);
         let part = pages.next_lost(60).expect("lost");
         assert_eq!((part.offset, part.bytes.len()), (0, 57), "split to fit");
         pages.on_delivered(0, 0, 250);

@@ -10,6 +10,8 @@ const COMMON: [u16; 7] = [1280, 1372, 1452, 1472, 8932, 8972, MAX_DATAGRAM as u1
 const RESOLUTION: u16 = 16;
 /// Full-size losses in a row, with smaller datagrams arriving, that mean a black hole.
 const BLACK_HOLE: u32 = 10;
+/// Probes of one size on a path that loses datagrams of any size (RFC 8899 §5.1.2).
+const MAX_TRIES: u32 = 3;
 /// When to look again after a search has ended.
 const SEARCH_AGAIN: Duration = Duration::from_secs(600);
 
@@ -24,6 +26,8 @@ pub(crate) struct MtuDiscovery {
     /// Sizes to probe now.
     wanted: Vec<u16>,
     outstanding: u32,
+    /// Sizes lost in this search and how often.
+    tries: Vec<(u16, u32)>,
     search_at: Option<Instant>,
     full_losses: u32,
     small_arrived: bool,
@@ -38,6 +42,7 @@ impl MtuDiscovery {
             too_large: limit + 1,
             wanted: Vec::new(),
             outstanding: 0,
+            tries: Vec::new(),
             search_at: None,
             full_losses: 0,
             small_arrived: false,
@@ -57,6 +62,7 @@ impl MtuDiscovery {
         // The largest two and the common Ethernet sizes tell most paths apart in one round trip.
         let keep = sizes.len().saturating_sub(4);
         self.wanted = sizes.split_off(keep);
+        self.tries.clear();
         self.search_at = None;
     }
 
@@ -104,11 +110,30 @@ impl MtuDiscovery {
         self.narrow(now);
     }
 
-    /// A probe was lost, or the kernel said that it is too large.
-    pub(crate) fn on_probe_lost(&mut self, now: Instant, size: u16) {
+    /// A probe was lost on a path that loses this share of its datagrams, 0 to 1.
+    pub(crate) fn on_probe_lost(&mut self, now: Instant, size: u16, loss: f64) {
         self.outstanding = self.outstanding.saturating_sub(1);
-        if size > self.current {
-            self.too_large = self.too_large.min(size);
+        let tries = match loss {
+            l if l < 0.001 => 1,
+            l if l < 0.02 => 2,
+            _ => MAX_TRIES,
+        };
+        if size > self.current && size < self.too_large {
+            let failed = match self.tries.iter_mut().find(|(tried, _)| *tried == size) {
+                Some((_, count)) => {
+                    *count += 1;
+                    *count
+                }
+                None => {
+                    self.tries.push((size, 1));
+                    1
+                }
+            };
+            if failed < tries {
+                self.wanted.push(size);
+            } else {
+                self.too_large = size;
+            }
         }
         self.narrow(now);
     }
@@ -163,11 +188,15 @@ impl MtuDiscovery {
     }
 
     fn fall_back(&mut self) {
-        self.too_large = self.current;
+        // The size itself is tried again as well: a long run of plain loss looks the same.
+        self.wanted = COMMON.into_iter().filter(|s| *s < self.current).collect();
+        self.wanted.push(self.current);
+        self.tries.clear();
+        self.too_large = self.current + 1;
         self.current = BASE_DATAGRAM as u16;
         self.full_losses = 0;
         self.small_arrived = false;
-        self.wanted = COMMON.into_iter().filter(|s| *s < self.too_large).collect();
+        self.search_at = None;
     }
 }
 
@@ -189,7 +218,7 @@ mod tests {
                 if size <= path {
                     mtu.on_probe_delivered(now, size);
                 } else {
-                    mtu.on_probe_lost(now, size);
+                    mtu.on_probe_lost(now, size, 0.0);
                 }
             }
         }

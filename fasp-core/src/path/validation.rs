@@ -23,6 +23,13 @@ struct Candidate {
     sent: u64,
 }
 
+impl Candidate {
+    /// Whether the address may be sent this many bytes more (rule W-20).
+    fn affords(&self, size: u64) -> bool {
+        self.sent + size <= self.received * AMPLIFICATION
+    }
+}
+
 /// What a validated candidate means for the estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Switch {
@@ -39,6 +46,8 @@ pub(crate) enum Switch {
 pub(crate) struct Peer {
     current: Option<SocketAddr>,
     candidate: Option<Candidate>,
+    /// The address checked last, which may be checked again without counting as a change.
+    last_checked: Option<SocketAddr>,
     minute: Option<Instant>,
     changes: u32,
 }
@@ -83,9 +92,10 @@ impl Peer {
             .candidate
             .as_ref()
             .is_some_and(|c| now < c.since + CHALLENGE_TIME);
-        if !highest || busy || !self.may_change(now) {
+        if !highest || busy || self.last_checked != Some(from) && !self.may_change(now) {
             return;
         }
+        self.last_checked = Some(from);
         self.candidate = Some(Candidate {
             address: from,
             token: token.to_be_bytes(),
@@ -116,11 +126,11 @@ impl Peer {
         rtt: Duration,
     ) -> Option<(SocketAddr, [u8; 8])> {
         let candidate = self.candidate.as_mut()?;
-        if now < candidate.resend_at || candidate.sent + size > candidate.received * AMPLIFICATION {
-            return None;
-        }
         if now >= candidate.since + CHALLENGE_TIME {
             self.candidate = None;
+            return None;
+        }
+        if now < candidate.resend_at || !candidate.affords(size) {
             return None;
         }
         candidate.sent += size;
@@ -131,7 +141,7 @@ impl Peer {
     /// Whether this many bytes may go to an address that is not validated yet.
     pub(crate) fn take_allowance(&mut self, to: SocketAddr, size: u64) -> bool {
         match self.candidate.as_mut().filter(|c| c.address == to) {
-            Some(candidate) if candidate.sent + size <= candidate.received * AMPLIFICATION => {
+            Some(candidate) if candidate.affords(size) => {
                 candidate.sent += size;
                 true
             }
@@ -140,11 +150,14 @@ impl Peer {
         }
     }
 
-    /// When the next challenge is due.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    /// When the next challenge of `size` bytes is due, or the one under way is given up.
+    pub(crate) fn next_timeout(&self, size: u64) -> Option<Instant> {
         let candidate = self.candidate.as_ref()?;
-        (candidate.sent < candidate.received * AMPLIFICATION)
-            .then(|| candidate.resend_at.min(candidate.since + CHALLENGE_TIME))
+        let given_up = candidate.since + CHALLENGE_TIME;
+        Some(match candidate.affords(size) {
+            true => candidate.resend_at.min(given_up),
+            false => given_up,
+        })
     }
 
     /// A response came from `from`; returns what kind of switch it completes.

@@ -9,14 +9,15 @@ use crate::{Rate, RatePolicy};
 
 /// Datagrams per round-trip time before two samples exist (protocol §11).
 const FIRST_FLIGHT: u64 = 10;
-/// Growth per round trip while starting.
-const START_GAIN: f64 = 2.0;
+/// What may leave while starting, relative to what the path was seen to deliver a round trip and a report ago: with
+/// that lag, a doubling per round trip.
+const START_GAIN: f64 = 2.25;
 /// A start-up whose delivery grew by less than this over a round trip …
 const GROWTH: f64 = 1.25;
 /// … this often has found the link.
 const FLAT_ROUNDS: u32 = 3;
 /// Queueing delay that ends the start at once.
-const START_QUEUE: Duration = Duration::from_millis(15);
+const START_QUEUE: Duration = Duration::from_millis(10);
 /// Queueing delay that the steady state aims at.
 const TARGET_QUEUE: Duration = Duration::from_millis(10);
 /// Largest steady step up and down, relative to the measured bandwidth.
@@ -27,6 +28,11 @@ const MAX_RANDOM_LOSS: f64 = 0.35;
 /// Loss above this for [`LOSS_TIME`] cuts the rate to the minimum (protocol §11).
 const EXCESSIVE_LOSS: f64 = 0.5;
 const LOSS_TIME: Duration = Duration::from_secs(10);
+
+/// No rule makes the sender slower than this.
+const SLOWEST: Rate = Rate::from_bits_per_second(8_000);
+/// A brake that has been let go this far no longer holds.
+const BRAKE_END: Rate = Rate::from_mbps(10_000);
 
 /// What the user and the administrator allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +110,9 @@ pub(crate) struct RateController {
     storage: Option<Rate>,
     /// The circuit breaker's factor and when it last acted.
     silenced: Option<Rate>,
+    /// What excessive loss leaves, whatever the policy.
+    braked: Option<Rate>,
+    noted: Instant,
 }
 
 impl RateController {
@@ -122,6 +131,8 @@ impl RateController {
             loss_since: None,
             storage: None,
             silenced: None,
+            braked: None,
+            noted: now,
         }
     }
 
@@ -134,11 +145,9 @@ impl RateController {
         };
         let storage = self.storage.unwrap_or(Rate::MAX);
         let rate = wanted.max(self.limits.floor()).min(ceiling).min(storage);
-        match self.silenced {
-            Some(silenced) => rate.min(silenced),
-            None => rate,
-        }
-        .max(Rate::from_bits_per_second(8_000))
+        rate.min(self.silenced.unwrap_or(Rate::MAX))
+            .min(self.braked.unwrap_or(Rate::MAX))
+            .max(SLOWEST)
     }
 
     pub(crate) fn limits(&self) -> RateLimits {
@@ -162,7 +171,7 @@ impl RateController {
     /// Bytes that may be on their way beyond what a report has settled.
     pub(crate) fn window(&self, rtt: Duration, allowance: u64) -> u64 {
         self.rate()
-            .bytes_in(rtt + TARGET_QUEUE)
+            .bytes_in(rtt)
             .saturating_mul(2)
             .saturating_add(allowance)
     }
@@ -228,16 +237,22 @@ impl RateController {
 
     fn note_loss(&mut self, now: Instant, report: &Report) {
         let total = report.lost + report.delivered;
+        let elapsed = now.saturating_duration_since(self.noted).as_secs_f64();
+        self.noted = now;
         if total > 0 {
             let ratio = report.lost as f64 / total as f64;
-            // Weighted by how much the report speaks about: about a thousand datagrams of memory.
-            let weight = (total as f64 / 1_000_000.0).min(0.25);
+            // Weighted by how much the report speaks about: a thousand datagrams of memory, or five seconds.
+            let weight = (total as f64 / 1_000_000.0).max(elapsed / 5.0).min(0.25);
             self.loss += (ratio - self.loss) * weight;
         }
         if self.loss <= EXCESSIVE_LOSS {
             self.loss_since = None;
+            // Doubles every second until nothing is held back any more.
+            let grown = self.braked.map(|rate| rate.scaled(1.0 + elapsed));
+            self.braked = grown.filter(|rate| *rate < self.limits.ceiling().min(BRAKE_END));
         } else if now.saturating_duration_since(*self.loss_since.get_or_insert(now)) >= LOSS_TIME {
             self.wanted = self.limits.floor();
+            self.braked = Some(self.limits.floor().max(SLOWEST));
             self.bandwidths.clear();
         }
     }
@@ -256,7 +271,7 @@ impl RateController {
         };
         if report
             .queueing
-            .is_some_and(|q| q > START_QUEUE.max(report.rtt / 8))
+            .is_some_and(|q| q > START_QUEUE.max(report.rtt / 16))
         {
             *best = (*best).max(sample);
             self.wanted = sample.scaled(0.9);

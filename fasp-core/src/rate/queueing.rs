@@ -57,6 +57,12 @@ impl Queueing {
         Some(self.current)
     }
 
+    /// Forgets the base after the path has changed.
+    pub(crate) fn restart(&mut self) {
+        self.minima.clear();
+        self.current = Duration::ZERO;
+    }
+
     pub(crate) fn current(&self) -> Duration {
         self.current
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::RangeSet;
-use crate::wire::feedback::{Arrival, Feedback, MAX_RANGES, MAX_SAMPLES};
+use crate::wire::feedback::{Arrival, Feedback, MAX_RANGES, MAX_SAMPLES, NO_TIME};
 
 /// Shortest time between two reports that only time makes due.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
@@ -180,8 +180,9 @@ impl ReceivedLog {
                 ..head.clone()
             };
             if !reports.is_empty() {
-                // Only the first one carries arrivals: the others' highest numbers are old.
+                // Only the first one carries arrivals: those of the others' highest numbers are not remembered.
                 report.samples.clear();
+                report.delay = NO_TIME;
             }
             reports.push(report);
             rest = &rest[..keep];

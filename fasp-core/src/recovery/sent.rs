@@ -38,8 +38,10 @@ struct Entry {
     at: Instant,
     size: u16,
     state: State,
-    /// The tail has repeated this content already.
+    /// This content has been sent again already, by the tail or a probe.
     repeated: bool,
+    /// 0 for content that left for the first time, 1 after a loss, more for each repetition in the tail.
+    attempt: u8,
     content: Content,
 }
 
@@ -67,6 +69,9 @@ pub(crate) struct Lost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NeverSent;
 
+/// The last repetition of one retry in the tail: then only a loss sends it again.
+const MAX_ATTEMPT: u8 = 3;
+
 /// The sender's memory, from the floor to the last number.
 #[derive(Debug, Default)]
 pub(crate) struct SentLog {
@@ -77,8 +82,12 @@ pub(crate) struct SentLog {
     settled_below: u64,
     /// Every entry below this number is settled or has been repeated.
     repeated_below: u64,
+    /// Numbers that carry content sent before; those at the front are in flight.
+    retries: VecDeque<u64>,
     in_flight_bytes: u64,
     in_flight: u64,
+    /// Of these, blocks and parts of pages.
+    content_in_flight: u64,
 }
 
 impl SentLog {
@@ -94,6 +103,7 @@ impl SentLog {
             size: 0,
             state: State::Skipped,
             repeated: true,
+            attempt: 0,
             content: Content::Nothing,
         });
     }
@@ -106,22 +116,35 @@ impl SentLog {
             size,
             state: State::Untracked,
             repeated: true,
+            attempt: 0,
             content,
         });
     }
 
     /// Records the departure of the next number and returns it.
-    pub(crate) fn push(&mut self, now: Instant, size: u16, content: Content) -> u64 {
+    pub(crate) fn push(&mut self, now: Instant, size: u16, content: Content, attempt: u8) -> u64 {
         let number = self.next_number();
+        if attempt > 0 {
+            while self
+                .retries
+                .front()
+                .is_some_and(|n| self.retry(*n).is_none())
+            {
+                self.retries.pop_front();
+            }
+            self.retries.push_back(number);
+        }
         self.entries.push_back(Entry {
             at: now,
             size,
             state: State::InFlight,
             repeated: false,
+            attempt,
             content,
         });
         self.in_flight_bytes += u64::from(size);
         self.in_flight += 1;
+        self.content_in_flight += u64::from(is_repeatable(content));
         number
     }
 
@@ -151,6 +174,11 @@ impl SentLog {
         self.in_flight > 0
     }
 
+    /// Whether blocks or parts of pages are on their way.
+    pub(crate) fn has_content_in_flight(&self) -> bool {
+        self.content_in_flight > 0
+    }
+
     /// The lowest number that is still worth a report.
     pub(crate) fn floor(&self) -> u64 {
         self.first
@@ -175,6 +203,7 @@ impl SentLog {
                 State::InFlight => {
                     self.in_flight_bytes -= u64::from(entry.size);
                     self.in_flight -= 1;
+                    self.content_in_flight -= u64::from(is_repeatable(entry.content));
                     false
                 }
             };
@@ -202,6 +231,7 @@ impl SentLog {
                 entry.state = State::Lost;
                 self.in_flight_bytes -= u64::from(entry.size);
                 self.in_flight -= 1;
+                self.content_in_flight -= u64::from(is_repeatable(entry.content));
                 on_lost(Lost {
                     size: entry.size,
                     content: entry.content,
@@ -238,10 +268,37 @@ impl SentLog {
         Some(entry.content)
     }
 
-    /// Departure of the oldest content in flight that has not been repeated.
-    pub(crate) fn oldest_unrepeated(&self) -> Option<Instant> {
-        let index = self.unrepeated()?;
-        self.entries.get(index).map(|e| e.at)
+    /// Returns the oldest retry that left before `before` and has not been repeated, marks it so, and says which
+    /// attempt the repetition is.
+    pub(crate) fn repeat_retry(&mut self, before: Instant) -> Option<(Content, u8)> {
+        loop {
+            let number = *self.retries.front()?;
+            let Some(entry) = self.retry(number) else {
+                self.retries.pop_front();
+                continue;
+            };
+            if entry.at > before {
+                return None;
+            }
+            let (content, attempt) = (entry.content, entry.attempt + 1);
+            let index = (number - self.first) as usize;
+            self.entries[index].repeated = true;
+            self.retries.pop_front();
+            return Some((content, attempt));
+        }
+    }
+
+    /// Departure of the oldest retry that may be repeated.
+    pub(crate) fn oldest_retry(&self) -> Option<Instant> {
+        let first = self.retries.iter().find_map(|number| self.retry(*number))?;
+        Some(first.at)
+    }
+
+    /// A retry that is in flight and may be repeated.
+    fn retry(&self, number: u64) -> Option<&Entry> {
+        let entry = self.entries.get(number.checked_sub(self.first)? as usize)?;
+        (entry.state == State::InFlight && !entry.repeated && entry.attempt < MAX_ATTEMPT)
+            .then_some(entry)
     }
 
     fn unrepeated(&self) -> Option<usize> {
@@ -252,15 +309,6 @@ impl SentLog {
             .range(from..)
             .position(wanted)
             .map(|n| from + n)
-    }
-
-    /// Departure of the oldest datagram in flight.
-    pub(crate) fn oldest_in_flight(&self) -> Option<Instant> {
-        let from = (self.settled_below.max(self.first) - self.first) as usize;
-        self.entries
-            .range(from..)
-            .find(|e| e.state == State::InFlight)
-            .map(|e| e.at)
     }
 }
 
@@ -283,7 +331,7 @@ mod tests {
                 offset: i,
                 length: 1,
             };
-            log.push(epoch + STEP * i as u32, 100, content);
+            log.push(epoch + STEP * i as u32, 100, content, u8::from(i > 0));
         }
         (log, epoch)
     }
@@ -293,7 +341,7 @@ mod tests {
         let (mut log, epoch) = log(3);
         assert_eq!(log.deliver(0, 3, |_| ()), Err(NeverSent));
         log.skip(epoch);
-        log.push(epoch, 100, Content::Nothing);
+        log.push(epoch, 100, Content::Nothing, 0);
         assert_eq!(log.deliver(3, 3, |_| ()), Err(NeverSent));
         assert_eq!(log.deliver(4, 4, |_| ()), Ok(()));
     }
@@ -317,10 +365,26 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_repeats_each_content_once() {
+    fn a_probe_repeats_each_content_once() {
         let (mut log, epoch) = log(3);
         let before = epoch + STEP;
         let offsets: Vec<_> = std::iter::from_fn(|| log.repeat_oldest(before)).collect();
         assert_eq!(offsets.len(), 2);
+    }
+
+    #[test]
+    fn the_tail_repeats_only_retries_and_counts_the_attempts() {
+        let (mut log, epoch) = log(3);
+        log.deliver(1, 1, |_| ()).unwrap();
+        assert_eq!(log.oldest_retry(), Some(epoch + STEP * 2));
+        assert_eq!(log.repeat_retry(epoch + STEP), None);
+        let (content, attempt) = log.repeat_retry(epoch + STEP * 2).expect("number 2");
+        assert_eq!(attempt, 2);
+        log.push(epoch, 100, content, 3);
+        assert_eq!(
+            log.repeat_retry(epoch + STEP * 9),
+            None,
+            "the last attempt is not repeated"
+        );
     }
 }

@@ -9,11 +9,12 @@ use super::Closed;
 use super::transmit::WIRE_OVERHEAD;
 use super::{Event, Role, Session, Side, State};
 use crate::file::BlockWrite;
+use crate::page::Part;
 use crate::path::Switch;
 use crate::rate::{Report, carried};
 use crate::recovery::{Content, Lost};
 use crate::wire::codec::Reader;
-use crate::wire::feedback::Feedback;
+use crate::wire::feedback::{Feedback, NO_TIME};
 use crate::wire::frame::{Frame, VERSION};
 use crate::wire::header::{HEADER_SIZE, expand_number, session_id_of, truncated_number};
 use crate::{ErrorCode, Rate};
@@ -40,6 +41,8 @@ struct Arrived<'a> {
     now: Instant,
     from: SocketAddr,
     writes: &'a mut Vec<BlockWrite>,
+    /// Something found no room; unreported, it is sent again.
+    is_refused: bool,
 }
 
 impl Session {
@@ -94,9 +97,16 @@ impl Session {
         if congestion_mark {
             self.received.on_congestion_mark();
         }
-        let mut arrived = Arrived { now, from, writes };
+        let mut arrived = Arrived {
+            now,
+            from,
+            writes,
+            is_refused: false,
+        };
         let eliciting = self.on_frames(&mut arrived, frames);
-        self.received.on_datagram(now, number, size, eliciting);
+        if !arrived.is_refused {
+            self.received.on_datagram(now, number, size, eliciting);
+        }
         Ingest::Accepted
     }
 
@@ -123,6 +133,9 @@ impl Session {
 
     fn on_frame(&mut self, arrived: &mut Arrived<'_>, frame: Frame<'_>, end: usize) {
         let now = arrived.now;
+        if self.is_closing() && !matches!(frame, Frame::Close { .. }) {
+            return;
+        }
         match frame {
             Frame::Padding | Frame::Ping | Frame::Probe => {}
             Frame::Hello {
@@ -147,15 +160,16 @@ impl Session {
             Frame::PathResponse(token) => self.on_path_response(now, arrived.from, token),
             Frame::Feedback(feedback) => self.on_feedback(now, &feedback),
             Frame::Floor(number) => self.received.set_floor(number),
-            Frame::Close { code, text } => self.on_close(code, text),
+            Frame::Close { code, text } => self.on_close(now, code, text),
             Frame::Page {
                 number,
                 offset,
                 last,
                 bytes,
             } => match self.pages_in.on_part(number, offset, last, bytes) {
-                Ok(Some(page)) => self.on_page(now, page),
-                Ok(None) => {}
+                Ok(Part::Whole(page)) => self.on_page(now, page),
+                Ok(Part::Taken) => {}
+                Ok(Part::Refused) => arrived.is_refused = true,
                 Err(_) => self.violation(now, "page parts disagree"),
             },
             Frame::Data {
@@ -180,12 +194,12 @@ impl Session {
             return self.violation(arrived.now, "a receiver sent file data");
         }
         let before = arrived.writes.len();
-        if self
+        match self
             .files_in
             .on_block(file, offset, bytes, at, arrived.writes)
-            .is_err()
         {
-            return self.violation(arrived.now, "file data beyond the announced size");
+            Ok(is_taken) => arrived.is_refused |= !is_taken,
+            Err(_) => return self.violation(arrived.now, "file data beyond the announced size"),
         }
         let new: usize = arrived.writes[before..].iter().map(|w| w.length).sum();
         self.statistics.payload_received += new as u64;
@@ -213,6 +227,7 @@ impl Session {
             Some(Switch::NewPath) => {
                 self.rtt.restart();
                 self.mtu.restart();
+                self.queueing.restart();
                 self.controller
                     .restart(now, self.rtt.smoothed(), u64::from(self.mtu.current()));
                 self.events.push_back(Event::PeerMoved(from));
@@ -220,21 +235,21 @@ impl Session {
         }
     }
 
-    fn on_close(&mut self, code: u8, text: &str) {
+    fn on_close(&mut self, now: Instant, code: u8, text: &str) {
         let error =
             (code != 0).then(|| ErrorCode::from_number(code).unwrap_or(ErrorCode::PeerAborted));
         match self.state {
-            State::Closing { .. } | State::Closed => {}
+            // Both ends have said it now.
+            State::Closing { .. } | State::Closed => self.state = State::Closed,
             State::Greeting { .. } | State::Open => {
                 let closed = Closed {
                     error,
                     text: text.to_owned(),
                     by_peer: true,
                 };
-                self.events.push_back(Event::Closed(closed));
+                self.begin_closing(now, closed);
             }
         }
-        self.state = State::Closed;
     }
 
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback) {
@@ -243,10 +258,14 @@ impl Session {
         }
         let newest = self.sent.departure(feedback.largest);
         let samples = feedback.samples.iter().map(|s| (s.number, s.at));
-        let arrivals: Vec<_> = std::iter::once((feedback.largest, feedback.arrival))
+        let arrivals = std::iter::once((feedback.largest, feedback.arrival))
             .chain(samples)
-            .filter_map(|(number, at)| Some((self.sent.departure(number)?, at)))
-            .collect();
+            .filter_map(|(number, at)| Some((self.sent.departure(number)?, at)));
+        // Before anything is settled and forgotten. Clock readings only ever come with a delay.
+        let is_timed = feedback.delay != NO_TIME;
+        let queueing = is_timed
+            .then(|| self.queueing.on_report(now, arrivals))
+            .flatten();
         let mut settled = Settled {
             newest,
             ..Settled::default()
@@ -260,7 +279,7 @@ impl Session {
             }
         }
         self.page_credit = feedback.page_credit;
-        if let Some(left) = settled.rtt_from {
+        if let Some(left) = settled.rtt_from.filter(|_| is_timed) {
             let delay = Duration::from_micros(feedback.delay);
             let sample = now.saturating_duration_since(left);
             self.rtt.on_sample(sample.saturating_sub(delay));
@@ -272,10 +291,14 @@ impl Session {
         let lost = self.detect_losses(now, newest);
         self.sent.forget(now, self.rtt.smoothed() * 2);
         self.delivery.on_settled(carried(lost, settled.bytes));
-        let queueing = self.queueing.on_report(now, arrivals.into_iter());
-        let bandwidth = self
-            .delivery
-            .on_report(feedback.arrival, self.rtt.smoothed());
+        // While the rate doubles, the average over a round trip is far behind what the path delivers by now.
+        let stretch = match self.controller.is_starting() {
+            true => self.rtt.smoothed() / 4,
+            false => self.rtt.smoothed(),
+        };
+        let bandwidth = is_timed
+            .then(|| self.delivery.on_report(feedback.arrival, stretch))
+            .flatten();
         let report = Report {
             rtt: self.rtt.smoothed(),
             rtt_samples: self.rtt.samples(),
@@ -316,12 +339,14 @@ impl Session {
         let Self {
             sent,
             pages_out,
+            files_out,
             rtt,
             mtu,
             statistics,
+            last_heard,
             ..
         } = self;
-        let mut probes = Vec::new();
+        let now = *last_heard;
         let result = sent.deliver(start, end, |delivered| {
             settled.bytes += u64::from(delivered.size) + WIRE_OVERHEAD;
             if delivered.number == largest {
@@ -335,22 +360,23 @@ impl Session {
             }
             match delivered.content {
                 Content::Nothing => {}
-                Content::Block { length, .. } => statistics.payload_delivered += u64::from(length),
+                Content::Block {
+                    file,
+                    offset,
+                    length,
+                } => {
+                    files_out.on_delivered(file, offset, length);
+                    statistics.payload_delivered += u64::from(length);
+                }
                 Content::Page {
                     number,
                     offset,
                     length,
                 } => pages_out.on_delivered(number, offset, length),
-                Content::Probe { size } => probes.push(size),
+                Content::Probe { size } => return mtu.on_probe_delivered(now, size),
             }
-            if !matches!(delivered.content, Content::Probe { .. }) {
-                mtu.on_fate(delivered.size, true);
-            }
+            mtu.on_fate(delivered.size, true);
         });
-        let now = self.last_heard;
-        for size in probes {
-            self.mtu.on_probe_delivered(now, size);
-        }
         result.map_err(|_| ())
     }
 
@@ -359,42 +385,44 @@ impl Session {
         let Some(before) = newest.and_then(|n| n.checked_sub(self.rtt.reordering_window())) else {
             return 0;
         };
-        let mut lost = Vec::new();
+        let mut lost = std::mem::take(&mut self.lost);
         self.sent.lose_before(before, |l| lost.push(l));
         let mut bytes = 0;
         for Lost {
             size,
             content,
             repeated,
-        } in lost
+        } in lost.drain(..)
         {
             if let Content::Probe { size } = content {
-                self.mtu.on_probe_lost(now, size);
+                self.mtu.on_probe_lost(now, size, self.controller.loss());
                 continue;
             }
             bytes += u64::from(size) + WIRE_OVERHEAD;
             self.statistics.datagrams_lost += 1;
             self.mtu.on_fate(size, false);
             if !repeated {
-                self.requeue(content);
+                self.requeue(content, 1);
             }
         }
+        self.lost = lost;
         bytes
     }
 
-    pub(super) fn requeue(&mut self, content: Content) {
+    /// Sends content again, as this attempt.
+    pub(super) fn requeue(&mut self, content: Content, attempt: u8) {
         match content {
             Content::Nothing | Content::Probe { .. } => {}
             Content::Block {
                 file,
                 offset,
                 length,
-            } => self.files_out.on_lost(file, offset, length),
+            } => self.files_out.on_lost(file, offset, length, attempt),
             Content::Page {
                 number,
                 offset,
                 length,
-            } => self.pages_out.on_lost(number, offset, length),
+            } => self.pages_out.on_lost(number, offset, length, attempt),
         }
     }
 }

@@ -35,7 +35,7 @@ use crate::page::{IncomingPages, OutgoingPages};
 use crate::path::{MtuDiscovery, Peer};
 use crate::protection::{Flow, Opener, ReplayWindow, Sealer};
 use crate::rate::{DeliveryRate, Pacer, Queueing, RateController, RateLimits};
-use crate::recovery::{ReceivedLog, Rtt, SentLog};
+use crate::recovery::{Lost, ReceivedLog, Rtt, SentLog};
 use crate::wire::header::{BASE_DATAGRAM, MAX_DATAGRAM};
 use crate::{ErrorCode, Rate, SessionId};
 
@@ -48,14 +48,10 @@ use crate::{ErrorCode, Rate, SessionId};
 #[derive(Debug)]
 enum State {
     /// Nothing valid has arrived yet; a client repeats its `HELLO`.
-    Greeting {
-        since: Instant,
-        hello_at: Instant,
-        hellos: u32,
-    },
+    Greeting { since: Instant, hello_at: Instant },
     /// Data flows.
     Open,
-    /// `CLOSE` is being sent a few times.
+    /// `CLOSE` is being sent until the peer answers, a few times at most.
     Closing {
         left: u32,
         next: Instant,
@@ -103,6 +99,8 @@ pub struct Session {
     records: Vec<u8>,
     urgent: Urgent,
     events: VecDeque<Event>,
+    /// Reused from one report to the next.
+    lost: Vec<Lost>,
     statistics: Statistics,
     random: fastrand::Rng,
     /// Next number to leave out (protocol §4.2).
@@ -118,9 +116,12 @@ pub struct Session {
     is_paused: bool,
     /// The program has listed every file.
     is_list_ended: bool,
+    /// The receiver has told of every result: an end without the sender's goodbye is a good one.
+    is_complete: bool,
     last_heard: Instant,
     last_report: Instant,
     last_eliciting: Instant,
+    last_probe: Instant,
     floor_sent: Instant,
     probe_count: u32,
     probes: u32,
@@ -133,6 +134,8 @@ pub struct Session {
 
 /// A client sends its pages and blocks behind `HELLO` before any answer, this many bytes at most.
 const FIRST_FLIGHT: u64 = 10 * BASE_DATAGRAM as u64;
+/// Times that `CLOSE` is sent, a round trip apart, unless the peer answers.
+const CLOSES: u32 = 8;
 /// Page credit assumed before the first report.
 const FIRST_CREDIT: u64 = 1 << 20;
 
@@ -161,7 +164,6 @@ impl Session {
             state: State::Greeting {
                 since: now,
                 hello_at: now,
-                hellos: 0,
             },
             sealer: Sealer::new(&config.keys, send, config.cipher),
             opener: Opener::new(&config.keys, receive, config.cipher),
@@ -181,6 +183,7 @@ impl Session {
             records: Vec::new(),
             urgent: Urgent::default(),
             events: VecDeque::new(),
+            lost: Vec::new(),
             statistics: Statistics::default(),
             random,
             skip_at,
@@ -194,9 +197,11 @@ impl Session {
             listed: 0,
             is_paused: false,
             is_list_ended: false,
+            is_complete: false,
             last_heard: now,
             last_report: now,
             last_eliciting: now,
+            last_probe: now,
             floor_sent: now,
             probe_count: 0,
             probes: 0,
@@ -291,7 +296,8 @@ impl Session {
             State::Greeting { .. } | State::Open => {
                 self.events.push_back(Event::Closed(closed.clone()));
                 self.state = State::Closing {
-                    left: 3,
+                    // A peer that has closed needs to hear one answer at most.
+                    left: if closed.by_peer { 1 } else { CLOSES },
                     next: now,
                     closed,
                 };

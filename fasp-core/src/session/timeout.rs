@@ -2,11 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use super::transmit::CHALLENGE_SIZE;
 use super::{Role, Session, Side, State};
 use crate::ErrorCode;
 
 /// A sender with nothing on its way says something this often, so that both ends know the path lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Shortest time between two pings in the tail.
+const MIN_TAIL_PING: Duration = Duration::from_millis(5);
+/// A client that has heard nothing for this long (or two round trips, if longer) says something.
+const QUIET: Duration = Duration::from_secs(1);
+/// Longest time between two probes on paths whose round trip is shorter.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Without a report for this long, the rate is halved (or four round trips, if longer).
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -26,20 +33,21 @@ impl Session {
             State::Open => self.last_heard + self.data_timeout,
         };
         let report = self.received.due().filter(|_| !self.is_greeting());
-        let probe = self.sent.has_in_flight().then(|| self.probe_at());
+        let probe = (self.sent.has_in_flight() && !self.is_greeting()).then(|| self.probe_at());
         let silence = self.sent.has_in_flight().then(|| self.silence_at());
         let data = self.next_data_time();
         let tail = self.next_tail_time();
-        let alive = (self.role == Role::Sender && !self.is_greeting())
-            .then(|| self.last_eliciting + KEEP_ALIVE);
+        let tail_ping = self.tail_ping_at();
+        let alive = self.alive_at();
         [
             report,
             probe,
             silence,
             data,
             tail,
+            tail_ping,
             alive,
-            self.peer.next_timeout(),
+            self.peer.next_timeout(CHALLENGE_SIZE),
         ]
         .into_iter()
         .flatten()
@@ -63,18 +71,21 @@ impl Session {
             State::Open => {
                 if now >= self.last_heard + self.data_timeout {
                     let text = "nothing arrived from the other side any more";
-                    return self.close(now, Some((ErrorCode::Stalled, text)));
+                    let error = (!self.is_complete).then_some((ErrorCode::Stalled, text));
+                    return self.close(now, error);
                 }
             }
         }
         if self.sent.has_in_flight() {
             self.check_probe(now);
             self.check_silence(now);
-        } else if self.role == Role::Sender
-            && now >= self.last_eliciting + KEEP_ALIVE
-            && !self.is_greeting()
-        {
+            if self.tail_ping_at().is_some_and(|at| now >= at) {
+                self.urgent.pings = 1;
+            }
+        } else if self.alive_at().is_some_and(|at| now >= at) {
             self.urgent.pings = 1;
+            // Counts as sent even when there is no address to send it to, or this time would never pass.
+            self.last_eliciting = now;
         }
     }
 
@@ -82,24 +93,48 @@ impl Session {
         matches!(self.state, State::Greeting { .. })
     }
 
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.state, State::Closing { .. } | State::Closed)
+    }
+
+    /// When to say something only to be heard: nothing is on its way that a report would answer.
+    fn alive_at(&self) -> Option<Instant> {
+        if self.is_greeting() || self.sent.has_in_flight() {
+            return None;
+        }
+        let keep = (self.role == Role::Sender).then(|| self.last_eliciting + KEEP_ALIVE);
+        // A client whose address changed unknown to it hears nothing until the server sees the new one.
+        let quiet = QUIET.max(self.rtt.smoothed() * 2);
+        let lost = matches!(self.side, Side::Client { .. })
+            .then(|| self.last_heard.max(self.last_eliciting) + quiet);
+        keep.into_iter().chain(lost).min()
+    }
+
+    /// When to say something so that its report tells what became of the last content sent.
+    fn tail_ping_at(&self) -> Option<Instant> {
+        let wait = (self.rtt.smoothed() / 4).max(MIN_TAIL_PING);
+        let since = self.last_eliciting.max(self.last_probe);
+        // A path that reports nothing at all is left to the probes.
+        (self.is_tail() && self.probe_count == 0).then(|| since + wait)
+    }
+
     fn probe_at(&self) -> Instant {
-        let since = self.last_report.max(
-            self.last_eliciting
-                .min(self.sent.oldest_in_flight().unwrap_or(self.last_report)),
-        );
-        since + self.rtt.probe_timeout() * (1 << self.probe_count.min(6))
+        let first = self.rtt.probe_timeout();
+        let wait = (first * (1 << self.probe_count.min(6))).min(first.max(MAX_PROBE_INTERVAL));
+        self.last_report.max(self.last_probe) + wait
     }
 
     fn check_probe(&mut self, now: Instant) {
-        if now < self.probe_at() {
+        if self.is_greeting() || now < self.probe_at() {
             return;
         }
         self.probe_count += 1;
+        self.last_probe = now;
         self.probes = 0;
         for _ in 0..2 {
             match self.sent.repeat_oldest(now) {
                 Some(content) => {
-                    self.requeue(content);
+                    self.requeue(content, 1);
                     self.probes += 1;
                 }
                 None => self.urgent.pings = 1,

@@ -1,21 +1,29 @@
 //! What goes out next (protocol §7.3): answers and reports, then repairs, then new data.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use super::{FIRST_FLIGHT, Role, Session, Side, State, TransmitBatch};
 use crate::file::Block;
 use crate::recovery::{Content, Receiving};
-use crate::wire::frame::{Frame, VERSION, put_data, put_page};
+use crate::wire::frame::{Frame, MAX_CLOSE_TEXT, VERSION, put_data, put_page};
 use crate::wire::header::{BASE_DATAGRAM, HEADER_SIZE, TAG_SIZE, put_header};
 
 /// What IP and UDP add to a datagram on the wire; rates count it.
 pub(super) const WIRE_OVERHEAD: u64 = 28;
-/// First wait for an answer to `HELLO`; doubles.
-const HELLO_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
+/// Wait for an answer to `HELLO`: a dozen losses in a row must fit into the time-out several times.
+const HELLO_INTERVAL: Duration = Duration::from_millis(250);
+/// Times between two `CLOSE`: a round trip within these.
+const MIN_CLOSE_INTERVAL: Duration = Duration::from_millis(10);
+const MAX_CLOSE_INTERVAL: Duration = Duration::from_secs(1);
+/// Header, tag, `HELLO`, `PATH_CHALLENGE` and `PATH_RESPONSE`.
+pub(super) const CHALLENGE_SIZE: u64 = (HEADER_SIZE + TAG_SIZE + 8 + 9 + 9) as u64;
 /// Bytes beyond the path's own that may be on their way, at most: what the peer's socket buffers.
 const MAX_SOCKET_SHARE: u64 = 2 << 20;
-/// Loss below which a tail is not worth repeating.
-const TAIL_LOSS: f64 = 0.000_5;
+/// Shortest wait before the tail repeats a retry.
+const MIN_TAIL_AGE: Duration = Duration::from_millis(2);
 /// Room for the answers that share a datagram.
 const URGENT_SIZE: usize = BASE_DATAGRAM;
 
@@ -54,8 +62,7 @@ impl Session {
             + self
                 .rtt
                 .smoothed()
-                .min(std::time::Duration::from_millis(100))
-                / 2;
+                .clamp(MIN_CLOSE_INTERVAL, MAX_CLOSE_INTERVAL);
         let (code, text) = (closed.error.map_or(0, |c| c.number()), closed.text.clone());
         if *left == 0 {
             self.state = State::Closed;
@@ -64,7 +71,9 @@ impl Session {
             self.state = State::Closed;
             return false;
         };
-        self.transmit_frames(now, batch, to, &[Frame::Close { code, text: &text }], 0)
+        let size = HEADER_SIZE + TAG_SIZE + 4 + text.len().min(MAX_CLOSE_TEXT);
+        self.peer.take_allowance(to, size as u64)
+            && self.transmit_frames(now, batch, to, &[Frame::Close { code, text: &text }], 0)
     }
 
     fn transmit_hello(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
@@ -72,17 +81,13 @@ impl Session {
             return false;
         };
         let token = self.random.u64(..).to_be_bytes();
-        let State::Greeting {
-            hello_at, hellos, ..
-        } = &mut self.state
-        else {
+        let State::Greeting { hello_at, .. } = &mut self.state else {
             return false;
         };
         if now < *hello_at {
             return false;
         }
-        *hello_at = now + HELLO_INTERVAL * (1 << (*hellos).min(3));
-        *hellos += 1;
+        *hello_at = now + HELLO_INTERVAL;
         // The challenge makes the server answer; the client knows the server's address from the control channel.
         let frames = [self.hello(), Frame::PathChallenge(token), Frame::Padding];
         self.transmit_frames(now, batch, server, &frames, BASE_DATAGRAM)
@@ -97,8 +102,8 @@ impl Session {
     }
 
     fn transmit_challenge(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
-        let size = (HEADER_SIZE + TAG_SIZE + 8 + 9 + 9) as u64;
-        let Some((to, token)) = self.peer.next_challenge(now, size, self.rtt.smoothed()) else {
+        let rtt = self.rtt.smoothed();
+        let Some((to, token)) = self.peer.next_challenge(now, CHALLENGE_SIZE, rtt) else {
             return false;
         };
         let mut frames = vec![self.hello(), Frame::PathChallenge(token)];
@@ -169,7 +174,7 @@ impl Session {
             batch.clear();
             return false;
         }
-        self.finish_datagram(now, batch, start, to, Content::Nothing, None, ping);
+        self.finish_datagram(now, batch, start, to, ping.then(|| Content::Nothing.into()));
         true
     }
 
@@ -186,7 +191,7 @@ impl Session {
         let start = self.begin_datagram(now, batch);
         Frame::Probe.encode(&mut batch.bytes);
         batch.bytes.resize(usize::from(size) - TAG_SIZE, 0);
-        self.finish_datagram(now, batch, start, to, Content::Probe { size }, None, true);
+        self.finish_datagram(now, batch, start, to, Some(Content::Probe { size }.into()));
         true
     }
 
@@ -207,23 +212,20 @@ impl Session {
             let start = self.begin_datagram(now, batch);
             self.put_floor(now, batch);
             let used = batch.bytes.len() - start - HEADER_SIZE;
-            let Some((content, block)) = self.next_content(room - used, &mut batch.bytes) else {
+            let Some(carried) = self.next_content(room - used, &mut batch.bytes) else {
                 batch.bytes.truncate(start);
                 break;
             };
-            let sent = self.finish_datagram(now, batch, start, to, content, block, true);
+            let sent = self.finish_datagram(now, batch, start, to, Some(carried));
             budget = budget.saturating_sub(sent);
         }
         !batch.is_empty()
     }
 
     /// Writes the frame of whatever is next; file bytes are left to the program.
-    fn next_content(&mut self, room: usize, out: &mut Vec<u8>) -> Option<(Content, Option<Block>)> {
+    fn next_content(&mut self, room: usize, out: &mut Vec<u8>) -> Option<Carried> {
         if let Some(part) = self.pages_out.next_lost(room) {
-            return Some((
-                put_part(out, &part, &mut self.statistics.payload_resent),
-                None,
-            ));
+            return Some(put_part(out, &part, &mut self.statistics.payload_resent));
         }
         if let Some(block) = self.files_out.next_lost(room) {
             self.statistics.payload_resent += u64::from(block.length);
@@ -233,10 +235,7 @@ impl Session {
             return None;
         }
         if let Some(part) = self.pages_out.next_new(self.page_credit, room) {
-            return Some((
-                put_part(out, &part, &mut self.statistics.payload_sent),
-                None,
-            ));
+            return Some(put_part(out, &part, &mut self.statistics.payload_sent));
         }
         let (block, _) = self.files_out.next_new(room)?;
         self.statistics.payload_sent += u64::from(block.length);
@@ -256,12 +255,14 @@ impl Session {
     }
 
     /// Bytes that may be on their way.
-    fn window(&self) -> u64 {
+    pub(super) fn window(&self) -> u64 {
         if self.is_greeting() {
             return FIRST_FLIGHT;
         }
         let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
-        self.controller.window(self.rtt.smoothed(), share)
+        // Without what waits in queues: a window that grew with them would fill them.
+        let base = self.rtt.smoothed().saturating_sub(self.queueing.current());
+        self.controller.window(base, share)
     }
 
     pub(super) fn next_data_time(&self) -> Option<Instant> {
@@ -270,26 +271,21 @@ impl Session {
     }
 
     /// Whether everything has been sent and reports are outstanding (protocol §7.5).
-    fn is_tail(&self) -> bool {
+    pub(super) fn is_tail(&self) -> bool {
         let is_listed = self.role == Role::Receiver || self.is_list_ended;
-        is_listed
-            && self.sent.has_in_flight()
-            && self.controller.loss() > TAIL_LOSS
-            && !self.has_data()
+        is_listed && self.sent.has_content_in_flight() && !self.is_greeting() && !self.has_data()
     }
 
-    fn tail_age(&self) -> std::time::Duration {
-        self.rtt.smoothed() / 2
+    fn tail_age(&self) -> Duration {
+        (self.rtt.smoothed() / 4).max(MIN_TAIL_AGE)
     }
 
     pub(super) fn next_tail_time(&self) -> Option<Instant> {
-        if !self.is_tail() {
-            return None;
-        }
-        let oldest = self.sent.oldest_unrepeated()? + self.tail_age();
-        Some(oldest.max(self.pacer.next_send()))
+        let oldest = self.sent.oldest_retry()? + self.tail_age();
+        self.is_tail().then(|| oldest.max(self.pacer.next_send()))
     }
 
+    /// Repeats what was lost before while nothing else is left to send: waiting for its loss again costs a round trip.
     fn repeat_tail(&mut self, now: Instant) {
         if !self.is_tail() {
             return;
@@ -299,10 +295,10 @@ impl Session {
         };
         let mut allowance = self.pacer.allowance(now);
         while allowance > 0 {
-            let Some(content) = self.sent.repeat_oldest(before) else {
+            let Some((content, attempt)) = self.sent.repeat_retry(before) else {
                 break;
             };
-            self.requeue(content);
+            self.requeue(content, attempt);
             allowance = allowance.saturating_sub(u64::from(self.mtu.current()));
         }
     }
@@ -332,7 +328,13 @@ impl Session {
             batch.bytes.resize(padded, 0);
         }
         let eliciting = frames.iter().any(Frame::is_eliciting);
-        self.finish_datagram(now, batch, start, to, Content::Nothing, None, eliciting);
+        self.finish_datagram(
+            now,
+            batch,
+            start,
+            to,
+            eliciting.then(|| Content::Nothing.into()),
+        );
         true
     }
 
@@ -347,30 +349,26 @@ impl Session {
         start
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call completes a datagram; a struct would name them twice"
-    )]
+    /// Completes a datagram; the peer owes no report of one that carries nothing.
     fn finish_datagram(
         &mut self,
         now: Instant,
         batch: &mut TransmitBatch,
         start: usize,
         to: SocketAddr,
-        content: Content,
-        block: Option<Block>,
-        eliciting: bool,
+        carried: Option<Carried>,
     ) -> u64 {
         batch.destination = Some(to);
         let number = self.sent.next_number();
-        let size = batch.end_datagram(number, start, block);
+        let size = batch.end_datagram(number, start, carried.and_then(|c| c.block));
         // A datagram is at most 9,216 bytes.
-        if eliciting {
+        if let Some(carried) = carried {
             if !self.sent.has_in_flight() {
                 // Silence is counted from when something is outstanding.
                 self.last_report = self.last_report.max(now);
             }
-            self.sent.push(now, size as u16, content);
+            self.sent
+                .push(now, size as u16, carried.content, carried.attempt);
             self.last_eliciting = now;
         } else {
             self.sent.push_untracked(now);
@@ -383,32 +381,51 @@ impl Session {
     }
 }
 
-fn put_block(out: &mut Vec<u8>, block: Block) -> (Content, Option<Block>) {
-    put_data(out, block.file, block.offset);
-    let Block {
-        file,
-        offset,
-        length,
-        ..
-    } = block;
-    (
-        Content::Block {
-            file,
-            offset,
-            length,
-        },
-        Some(block),
-    )
+/// What a datagram carries.
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    content: Content,
+    /// The block that the program has to read.
+    block: Option<Block>,
+    /// 0 when it leaves for the first time.
+    attempt: u8,
 }
 
-fn put_part(out: &mut Vec<u8>, part: &crate::page::PagePart<'_>, count: &mut u64) -> Content {
+impl From<Content> for Carried {
+    fn from(content: Content) -> Self {
+        Self {
+            content,
+            block: None,
+            attempt: 0,
+        }
+    }
+}
+
+fn put_block(out: &mut Vec<u8>, block: Block) -> Carried {
+    put_data(out, block.file, block.offset);
+    Carried {
+        content: Content::Block {
+            file: block.file,
+            offset: block.offset,
+            length: block.length,
+        },
+        block: Some(block),
+        attempt: block.attempt,
+    }
+}
+
+fn put_part(out: &mut Vec<u8>, part: &crate::page::PagePart<'_>, count: &mut u64) -> Carried {
     put_page(out, part.number, part.offset, part.last);
     out.extend_from_slice(part.bytes);
     *count += part.bytes.len() as u64;
-    // A part fits a datagram, so its length fits 16 bits.
-    Content::Page {
-        number: part.number,
-        offset: part.offset,
-        length: part.bytes.len() as u16,
+    Carried {
+        content: Content::Page {
+            number: part.number,
+            offset: part.offset,
+            // A part fits a datagram, so its length fits 16 bits.
+            length: part.bytes.len() as u16,
+        },
+        block: None,
+        attempt: part.attempt,
     }
 }

@@ -9,6 +9,9 @@ pub(crate) const MAX_RANGES: usize = 256;
 /// Most arrival samples besides the one of the highest number.
 pub(crate) const MAX_SAMPLES: usize = 8;
 
+/// Delay of a report that speaks of old numbers only and says nothing about times (protocol §6.1).
+pub(crate) const NO_TIME: u64 = (1 << 62) - 1;
+
 /// When a number arrived, on the receiver's own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arrival {
@@ -22,7 +25,7 @@ pub(crate) struct Arrival {
 pub(crate) struct Feedback {
     /// Highest number received.
     pub(crate) largest: u64,
-    /// Microseconds between the arrival of `largest` and this report.
+    /// Microseconds between the arrival of `largest` and this report; [`NO_TIME`] when its arrival is not known.
     pub(crate) delay: u64,
     /// Arrival of `largest` on the receiver's clock, microseconds, wrapping.
     pub(crate) arrival: u32,

@@ -141,7 +141,7 @@ impl Driver {
             if !self.has_room() {
                 return any;
             }
-            let Ok(inbound) = self.registration.inbound.try_recv() else {
+            let Some(inbound) = self.registration.try_receive() else {
                 return any;
             };
             any = true;
@@ -271,7 +271,7 @@ impl Driver {
         let mut select = Select::new();
         select.recv(&self.commands);
         if self.has_room() {
-            select.recv(&self.registration.inbound);
+            select.recv(self.registration.queue());
         }
         match &self.program {
             Program::Sender(sender) => {
