@@ -1,6 +1,7 @@
 //! Why a command failed, in a form that can be shown.
 
 use fasp_core::ErrorCode;
+use fasp_net::Error as NetError;
 
 use crate::exit::ExitStatus;
 
@@ -19,6 +20,12 @@ pub enum CommandError {
     /// The server's own files.
     #[error(transparent)]
     Server(#[from] fasp_server::Error),
+    /// The connection, the other side, or a file of the transfer.
+    #[error(transparent)]
+    Net(#[from] fasp_net::Error),
+    /// Somebody stopped it before files moved.
+    #[error("cancelled")]
+    Cancelled,
     /// Something could not be written for the user.
     #[error("cannot write {what}")]
     Output {
@@ -51,6 +58,8 @@ impl CommandError {
         match self {
             Self::Arguments { .. } => ErrorCode::Usage,
             Self::Server(error) => error.code(),
+            Self::Net(error) => error.code(),
+            Self::Cancelled => ErrorCode::Cancelled,
             Self::Output { .. } => ErrorCode::DiskWrite,
             Self::Input { .. } => ErrorCode::DiskRead,
         }
@@ -61,6 +70,23 @@ impl CommandError {
         match self {
             Self::Arguments { hint, .. } => Some(hint.clone()),
             Self::Server(error) => error.hint(),
+            Self::Net(NetError::HostKeyUnconfirmed { .. }) => Some(
+                "compare the fingerprint with the one the server's owner gives you; then answer the question on a \
+                 terminal, or add --accept-new-host-key"
+                    .to_owned(),
+            ),
+            Self::Net(NetError::Refused {
+                code: ErrorCode::BadPath,
+                hint: None,
+                ..
+            }) => Some("name a path below the directory that 'connect-cli ls' shows".to_owned()),
+            Self::Net(NetError::Refused {
+                code: ErrorCode::NoSuchFile,
+                hint: None,
+                ..
+            }) => Some("check the path with connect-cli ls, or create it with -d".to_owned()),
+            Self::Net(error) => error.hint(),
+            Self::Cancelled => Some("nothing was transferred".to_owned()),
             Self::Output { .. } | Self::Input { .. } => None,
         }
     }
@@ -70,7 +96,9 @@ impl CommandError {
         match self {
             // Our own disk failed, not the network: the same command will not do better.
             Self::Output { .. } | Self::Input { .. } => ExitStatus::Failure,
-            Self::Arguments { .. } | Self::Server(_) => ExitStatus::from_code(self.code()),
+            Self::Arguments { .. } | Self::Server(_) | Self::Net(_) | Self::Cancelled => {
+                ExitStatus::from_code(self.code())
+            }
         }
     }
 }

@@ -125,7 +125,7 @@ fn an_upload_without_options_is_safe_and_untuned() {
 #[test]
 fn options_have_the_meaning_and_units_of_ascp() {
     let line = "-l 300m -m 5000 --policy high --overwrite diff+older -k3 -p --symbolic-links copy+force \
-                -c aes256 -d -Z 1400 --sessions 4 -i k1 -i k2 -P 22001 --accept-new-host-key \
+               -c aes256 -d -Z 1400 -i k1 -i k2 -P 22001 --accept-new-host-key \
                 --known-hosts known a lea@host:/b";
     let request = upload(line).unwrap();
     let options = &request.options;
@@ -137,7 +137,7 @@ fn options_have_the_meaning_and_units_of_ascp() {
     assert_eq!(options.symlinks, SymlinkPolicy::CopyForce);
     assert_eq!(options.ciphers, [DatagramCipher::Aes256Gcm]);
     assert!(options.preserve.mode && options.preserve.times && options.create_dir);
-    assert_eq!((options.datagram_max, options.sessions), (Some(1400), 4));
+    assert_eq!(options.datagram_max, Some(1400));
     assert_eq!(request.server.user.as_deref(), Some("lea"));
     assert_eq!(request.server.port, Some(22001));
     assert_eq!(
@@ -222,8 +222,6 @@ fn w32_values_out_of_range_do_not_parse() {
         "-l 0 a h:b",
         "-l -5m a h:b",
         "-l 2000g a h:b",
-        "--sessions 0 a h:b",
-        "--sessions 129 a h:b",
         "-k 4 a h:b",
         "-P 0 a h:b",
         "-P 70000 a h:b",

@@ -1,5 +1,7 @@
 //! What a caller may decide about a transfer.
 
+use std::net::SocketAddr;
+
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
@@ -38,6 +40,9 @@ pub struct TransferOptions {
     pub datagram_max: Option<u16>,
     /// Parallel sessions, 1 to [`MAX_SESSIONS`].
     pub sessions: u8,
+    /// Where datagrams go instead of the server's own address and UDP port: a forwarded port or a relay in front of
+    /// it.
+    pub data_address: Option<SocketAddr>,
 }
 
 impl Default for TransferOptions {
@@ -54,6 +59,7 @@ impl Default for TransferOptions {
             ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
             datagram_max: None,
             sessions: 1,
+            data_address: None,
         }
     }
 }

@@ -86,6 +86,9 @@ pub enum Error {
     /// A limit of the server is reached.
     #[error(transparent)]
     Limit(#[from] crate::limits::LimitReached),
+    /// The network side could not be set up, or a key of the server could not be used.
+    #[error(transparent)]
+    Net(#[from] fasp_net::Error),
     /// A second log was started in one process.
     #[error("the log of this process is set up already")]
     LogInstalled,
@@ -111,6 +114,7 @@ impl Error {
             | Self::InvalidPassword => ErrorCode::Usage,
             Self::Hashing => ErrorCode::OutOfMemory,
             Self::Limit(_) => ErrorCode::Authorization,
+            Self::Net(error) => error.code(),
             Self::LogInstalled => ErrorCode::Internal,
         }
     }
@@ -151,6 +155,11 @@ impl Error {
             Self::InvalidKey { .. } => {
                 Some("give an OpenSSH public key, such as ~/.ssh/id_ed25519.pub".to_owned())
             }
+            Self::Net(fasp_net::Error::Listen { .. }) => Some(
+                "another program may be using the port: name another address with --listen ADDR:PORT"
+                    .to_owned(),
+            ),
+            Self::Net(error) => error.hint(),
             Self::NotRegular(_)
             | Self::InvalidPassword
             | Self::InvalidHash

@@ -52,6 +52,12 @@ pub struct OutputArgs {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Send files and directories to a server
+    Upload(UploadArgs),
+    /// Fetch files and directories from a server
+    Download(DownloadArgs),
+    /// List a directory on a server
+    Ls(ListArgs),
     /// Run a transfer server and manage who may use it
     Server(ServerArgs),
     /// Print the completion script for a shell

@@ -16,6 +16,11 @@ pub struct ServerArgs {
 /// The commands below `server`.
 #[derive(Debug, Subcommand)]
 pub enum ServerCommand {
+    /// Run a transfer server until it is stopped
+    Start(ServerStartArgs),
+    /// Serve one client over standard input and output: what a client with --ssh starts on the far side
+    #[command(hide = true)]
+    Session(ServerSessionArgs),
     /// Manage who may log in
     User(UserArgs),
 }
@@ -79,7 +84,7 @@ pub struct UserAddArgs {
     /// Do not let the user list directories
     #[arg(long)]
     pub no_list: bool,
-    /// The highest rate of all the user's sessions together, such as 100m
+    /// The highest rate of each of the user's sessions, such as 100m
     #[arg(long, value_name = "RATE")]
     pub rate_cap: Option<Rate>,
     /// How many sessions the user may have open at once
@@ -145,14 +150,11 @@ pub struct ServerStartArgs {
 
 /// Serve one client over standard input and output: what a client with --ssh starts on the far side
 #[derive(Debug, Args)]
-#[command(
-    hide = true,
-    after_help = "\
+#[command(after_help = "\
 Examples:
-  ssh host connect-cli server session"
-)]
+  ssh host connect-cli server session")]
 pub struct ServerSessionArgs {
-    /// The UDP port for data; 0 takes a free one
+    /// The UDP port for data; 0 takes a free one, if possible of 33001 to 33100
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub udp_port: u16,
 }

@@ -51,11 +51,15 @@ pub struct DownloadArgs {
 #[command(after_help = "\
 Examples:
   connect-cli ls lea@files.example.org:
+  connect-cli ls -l lea@files.example.org:incoming
   connect-cli ls --json lea@files.example.org:incoming | jq -r .name")]
 pub struct ListArgs {
     /// `[USER@]HOST[:PORT]:PATH`
     #[arg(help = "[USER@]HOST[:PORT]:PATH")]
     pub location: OsString,
+    /// Show permission bits, size and modification time (UTC) too
+    #[arg(short, long)]
+    pub long: bool,
     /// How to reach the server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -99,9 +103,6 @@ pub struct TransferArgs {
     /// The largest datagram, bytes; 0 finds out what the path carries
     #[arg(short = 'Z', long, value_name = "BYTES", default_value_t = 0)]
     pub datagram_size: u16,
-    /// Sessions to use in parallel
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=128))]
-    pub sessions: u8,
 }
 
 /// How to reach the server.
@@ -124,7 +125,7 @@ pub struct ConnectionArgs {
     pub accept_new_host_key: bool,
     /// The file with the keys of known servers
     #[arg(
-        help = "The file with the keys of known servers [default: ~/.ssh/known_hosts]",
+        help = "The file with the keys of known servers [default: ~/.config/connect/known_hosts]",
         long,
         value_name = "FILE"
     )]

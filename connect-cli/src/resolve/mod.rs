@@ -9,6 +9,7 @@ pub use self::{
         LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
     },
     transfer::{
-        Carrier, Listing, NewHostKeys, Server, TransferRequest, Work, download, ls, upload,
+        Carrier, Listing, NewHostKeys, Server, TransferRequest, Work, download, known_hosts_path,
+        ls, upload,
     },
 };

@@ -42,6 +42,8 @@ pub struct Listing {
     pub carrier: Carrier,
     /// The directory, as the server names it; empty for the start directory.
     pub path: Vec<u8>,
+    /// Whether more than names is wanted.
+    pub long: bool,
 }
 
 /// An account on a server.
@@ -205,7 +207,32 @@ pub fn ls(
         server,
         carrier,
         path,
+        long: args.long,
     })
+}
+
+/// Returns the file with the keys of known servers: beside the user's other settings.
+///
+/// # Errors
+///
+/// When the environment has no home directory.
+pub fn known_hosts_path(
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<PathBuf, CommandError> {
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+        .map(|base| base.join("connect").join("known_hosts"))
+        .ok_or_else(|| {
+            CommandError::arguments(
+                "there is no home directory for the keys of known servers",
+                "name a file with --known-hosts FILE",
+            )
+        })
 }
 
 fn split_last(paths: &[OsString]) -> Result<(&OsString, &[OsString]), CommandError> {
@@ -338,7 +365,7 @@ fn options(args: &TransferArgs) -> Result<TransferOptions, CommandError> {
             |cipher| vec![cipher],
         ),
         datagram_max,
-        sessions: args.sessions,
+        ..TransferOptions::default()
     })
 }
 

@@ -4,6 +4,7 @@ mod error;
 mod follow;
 mod json;
 mod progress;
+mod prompt;
 mod summary;
 mod text;
 
@@ -16,8 +17,9 @@ pub use self::{
     follow::{Reporter, follow},
     json::json_line,
     progress::{ProgressBar, progress_line},
+    prompt::{ask_secret, can_ask, confirm_host_key, restore_terminal},
     summary::summary,
-    text::{byte_count, duration, table},
+    text::{byte_count, date_time, duration, permissions, table},
 };
 use crate::{args::OutputArgs, error::CommandError, exit::ExitStatus};
 

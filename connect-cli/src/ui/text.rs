@@ -35,6 +35,43 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// Returns seconds since 1970 as a date and time of day in UTC, such as `2026-03-01 14:05`.
+pub fn date_time(seconds: i64) -> String {
+    let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Years begin in March here, so that the leap day is a year's last (Gregorian calendar, 146,097 days in 400 years).
+    let shifted = i128::from(days) + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + i128::from(month <= 2);
+    let (hour, minute) = (time / 3600, time / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
+/// Returns permission bits as `rwxr-x---`.
+pub fn permissions(mode: u32) -> String {
+    "rwxrwxrwx"
+        .chars()
+        .enumerate()
+        .map(|(at, letter)| {
+            if mode >> (8 - at) & 1 == 1 {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .collect()
+}
+
 /// Returns rows with their columns aligned; the last column is not padded.
 pub fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| {
@@ -80,6 +117,20 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(65)), "01:05");
         assert_eq!(duration(Duration::from_secs(3_700)), "1:01:40");
         assert_eq!(duration(Duration::from_secs(90_061)), "1d 01:01:01");
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_400, "2000-02-29 00:00"),
+            (1_772_374_500, "2026-03-01 14:15"),
+            (-1, "1969-12-31 23:59"),
+        ] {
+            assert_eq!(date_time(seconds), text);
+        }
+        assert!(date_time(i64::MAX).ends_with("15:30"));
+        assert_eq!(permissions(0o750), "rwxr-x---");
     }
 
     #[test]

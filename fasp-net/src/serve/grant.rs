@@ -9,7 +9,7 @@ use fasp_core::{DatagramCipher, ErrorCode, Rate, RatePolicy};
 
 use crate::Error;
 use crate::control::message;
-use crate::control::message::Open;
+use crate::control::message::{List, Open};
 use crate::engine::{Command, Report};
 use crate::serve::Client;
 
@@ -39,7 +39,7 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// What the client is told instead.
-    fn listing(&self, client: &Client) -> Result<Docroot, Refusal>;
+    fn listing(&self, client: &Client, list: &List) -> Result<Docroot, Refusal>;
 }
 
 /// What a session is granted.

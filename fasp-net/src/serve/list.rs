@@ -13,7 +13,7 @@ use crate::engine::beneath;
 pub(super) async fn list(context: &Context, client: &Arc<Client>, request: List) -> Message {
     let (context, client) = (context.clone(), Arc::clone(client));
     let task = tokio::task::spawn_blocking(move || {
-        let root = context.access.listing(&client)?;
+        let root = context.access.listing(&client, &request)?;
         list_blocking(&root, &request)
     });
     let result = task.await;

@@ -60,7 +60,8 @@ pub(super) async fn agree(
     let accept = tokio::time::timeout(OPEN_TIMEOUT, answer(receiver))
         .await
         .map_err(|_| Error::ConnectionLost(None))??;
-    let udp = SocketAddr::new(peer.ip(), accept.udp_port);
+    let own = SocketAddr::new(peer.ip(), accept.udp_port);
+    let udp = options.data_address.unwrap_or(own);
     let port = Port::connect(udp)?;
     let registration = port.register_as(accept.session_id)?;
     let keys = KeyMaterial {
@@ -88,7 +89,7 @@ pub(super) async fn agree(
         max_datagram: accept
             .datagram_max
             .min(options.datagram_max.unwrap_or(u16::MAX))
-            .min(port.max_datagram(peer.ip())),
+            .min(port.max_datagram(udp.ip())),
         receive_buffer: u32::try_from(port.receive_buffer()).unwrap_or(u32::MAX),
         limits: RateLimits {
             target: accept.target_rate.or(options.target_rate),

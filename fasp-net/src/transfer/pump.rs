@@ -174,7 +174,14 @@ impl Pump {
 
     fn finish(self, finish: Finish) -> Result<Outcome, BadEnd> {
         let Finish { outcome, error, .. } = finish;
-        self.tell(Event::Done(outcome.clone()));
+        // A session that was given up has no outcome to show; one whose files failed has.
+        let is_whole = error.as_ref().is_none_or(|(code, _)| {
+            *code == ErrorCode::SomeFilesFailed
+                || outcome.failures.iter().any(|failure| failure.code == *code)
+        });
+        if is_whole {
+            self.tell(Event::Done(outcome.clone()));
+        }
         match error {
             None => Ok(outcome),
             Some((code, message)) => Err(BadEnd {

@@ -39,7 +39,7 @@ pub struct User {
     /// What the user may do below the docroot.
     #[serde(default)]
     pub permissions: Permissions,
-    /// The highest rate of all sessions of the user together, kbit/s; `None` for no limit of its own.
+    /// The highest rate of each session of the user, kbit/s; `None` for no limit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_cap_kbps: Option<u64>,
     /// How many sessions may be open at once, at most [`crate::limits::SESSIONS_PER_USER`].
