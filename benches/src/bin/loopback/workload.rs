@@ -1,0 +1,41 @@
+//! Files to copy: content that no file system compresses away.
+
+use std::fs;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::Failure;
+
+/// Fills a buffer with the next bytes of a cheap generator.
+fn fill(random: &mut fastrand::Rng, buffer: &mut [u8]) {
+    random.fill(buffer);
+}
+
+pub(crate) fn big(area: &Path, mib: u64) -> Result<PathBuf, Failure> {
+    let path = area.join("source.bin");
+    let mut file = BufWriter::with_capacity(1 << 20, fs::File::create(&path)?);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut buffer = vec![0; 1 << 20];
+    for _ in 0..mib {
+        fill(&mut random, &mut buffer);
+        file.write_all(&buffer)?;
+    }
+    file.flush()?;
+    Ok(path)
+}
+
+/// `files` files of 4 KiB, a thousand to a directory.
+pub(crate) fn small(area: &Path, files: u32) -> Result<PathBuf, Failure> {
+    let path = area.join("source");
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut buffer = vec![0; 4096];
+    for i in 0..files {
+        let dir = path.join(format!("{:03}", i / 1000));
+        if i % 1000 == 0 {
+            fs::create_dir_all(&dir)?;
+        }
+        fill(&mut random, &mut buffer);
+        fs::write(dir.join(format!("{i:06}")), &buffer)?;
+    }
+    Ok(path)
+}
