@@ -1,10 +1,10 @@
 //! Whole sessions over the simulated network: everything arrives exactly once and intact.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use fasp_core::testing::{Pair, Scenario};
-use fasp_core::{DatagramCipher, Rate, RateLimits, RatePolicy};
-use netsim::{LinkConfig, Loss, presets};
+use fasp_core::{DatagramCipher, ErrorCode, Rate, RateLimits, RatePolicy};
+use netsim::{BlackHole, Flapping, LinkConfig, Loss, Reorder, presets};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -87,4 +87,217 @@ fn fair_finds_the_rate_without_being_told() {
     let limit = 100e6 * 0.99 * 1438.0 / 1500.0;
     let share = 100_000_000.0 * 8.0 / run.elapsed.as_secs_f64() / limit;
     assert!(share > 0.80, "{share:.3} of the limit: {run:#?}");
+}
+
+/// 20 Mbit/s with a round trip of 40 ms, after `change`.
+fn line(change: impl FnOnce(&mut LinkConfig)) -> LinkConfig {
+    let mut link = LinkConfig {
+        rate: Some(20_000_000),
+        delay: Duration::from_millis(20),
+        queue: 200_000,
+        overhead: 28,
+        mtu: 1500,
+        ..LinkConfig::default()
+    };
+    change(&mut link);
+    link
+}
+
+fn dead() -> LinkConfig {
+    line(|link| link.loss = Loss::Bernoulli(1.0))
+}
+
+fn address(last: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], port))
+}
+
+/// One file up or down a line.
+fn transfer(upload: bool, size: u64, link: LinkConfig) -> Scenario {
+    Scenario {
+        upload,
+        ..Scenario::new(11, vec![size], link)
+    }
+}
+
+#[test]
+fn f41_a_line_that_is_dead_five_of_seven_seconds_completes() {
+    for upload in [true, false] {
+        let link = line(|link| {
+            link.flapping = Some(Flapping {
+                up: Duration::from_secs(2),
+                down: Duration::from_secs(5),
+            });
+        });
+        let run = Pair::new(transfer(upload, 20_000_000, link)).run(MINUTE * 20);
+        assert!(run.is_success(1), "upload {upload}: {run:#?}");
+    }
+}
+
+#[test]
+fn f42_a_line_that_stays_dead_gives_code_40_on_both_sides() {
+    for upload in [true, false] {
+        let link = line(|link| {
+            link.black_holes.push(BlackHole {
+                start: Duration::from_secs(2),
+                end: MINUTE * 10,
+            });
+        });
+        let run = Pair::new(transfer(upload, 50_000_000, link)).run(MINUTE * 5);
+        for end in [run.sender, run.receiver] {
+            let end = end.expect("closed");
+            assert_eq!((end.error, end.by_peer), (Some(ErrorCode::Stalled), false));
+        }
+    }
+}
+
+#[test]
+fn f40_udp_blocked_both_ways_or_one_way_is_code_15_within_ten_seconds() {
+    for (up, down) in [
+        (dead(), dead()),
+        (line(|_| ()), dead()),
+        (dead(), line(|_| ())),
+    ] {
+        for upload in [true, false] {
+            let scenario = Scenario {
+                uplink: up.clone(),
+                downlink: down.clone(),
+                ..transfer(upload, 1_000_000, line(|_| ()))
+            };
+            let mut pair = Pair::new(scenario);
+            pair.run_for(Duration::from_millis(10_100));
+            let run = pair.result();
+            let client = if upload { run.sender } else { run.receiver };
+            let error = client.and_then(|c| c.error);
+            assert_eq!(error, Some(ErrorCode::DataTimeout), "upload {upload}");
+        }
+    }
+}
+
+#[test]
+fn w21_f47_a_nat_that_gives_another_port_every_five_seconds_does_no_harm() {
+    for upload in [true, false] {
+        let mut pair = Pair::new(transfer(upload, 60_000_000, line(|_| ())));
+        for port in 41_000.. {
+            pair.run_for(Duration::from_secs(5));
+            if pair.is_over() {
+                break;
+            }
+            pair.rebind_client(address(1, port));
+            assert!(port < 41_100, "too slow");
+        }
+        let run = pair.run(MINUTE * 10);
+        assert!(run.is_success(1), "upload {upload}: {run:#?}");
+    }
+}
+
+#[test]
+fn w20_f64_an_authenticated_client_cannot_aim_the_server_at_somebody_else() {
+    for upload in [true, false] {
+        // From the first datagram on, and in the middle of a transfer.
+        for wait in [Duration::ZERO, Duration::from_secs(3)] {
+            let mut pair = Pair::new(transfer(upload, 100_000_000, line(|_| ())));
+            pair.run_for(wait);
+            let victim = address(99, 53);
+            pair.spoof_client(Some(victim));
+            pair.run_for(MINUTE);
+            let (received, sent) = pair.server_traffic(victim);
+            assert!(received > 0 && sent <= 3 * received, "{received} {sent}");
+        }
+    }
+}
+
+#[test]
+fn f44_reordering_is_learned_and_costs_little() {
+    let link = line(|link| {
+        link.reorder = Some(Reorder {
+            probability: 0.25,
+            extra_delay: Duration::from_millis(50),
+        });
+    });
+    let run = Pair::new(transfer(true, 30_000_000, link)).run(MINUTE);
+    assert!(run.is_success(1), "{run:#?}");
+    let spurious = run.received.payload_duplicate as f64 / 30e6;
+    assert!(spurious < 0.10, "{spurious}: {run:#?}");
+}
+
+#[test]
+fn f45_duplicates_and_a_replay_of_everything_change_only_counters() {
+    let link = line(|link| link.duplicate = 0.5);
+    let mut pair = Pair::new(transfer(true, 200_000_000, link));
+    pair.capture();
+    pair.run_for(Duration::from_secs(5));
+    let mut later = Duration::ZERO;
+    while later < MINUTE {
+        later += Duration::from_secs(5);
+        pair.run_for(Duration::from_secs(5));
+    }
+    let before = pair.result();
+    let replayed = pair.replay() as u64;
+    let after = pair.result();
+    assert_eq!(
+        after.sent.dropped + after.received.dropped,
+        before.sent.dropped + before.received.dropped + replayed
+    );
+    assert_eq!(
+        after.received.payload_received,
+        before.received.payload_received
+    );
+    assert_eq!(
+        after.sent.datagrams_received,
+        before.sent.datagrams_received
+    );
+    let run = pair.run(MINUTE * 10);
+    assert!(run.is_success(1), "{run:#?}");
+}
+
+#[test]
+fn f46_damaged_datagrams_are_dropped_by_their_tag_and_nothing_else_suffers() {
+    for corrupt in [0.02, 0.30] {
+        let link = line(|link| link.corrupt = corrupt);
+        let run = Pair::new(transfer(true, 20_000_000, link)).run(MINUTE * 5);
+        assert!(run.is_success(1), "{run:#?}");
+        assert!(run.received.dropped > 100);
+    }
+}
+
+#[test]
+fn f50_a_path_that_shrinks_in_silence_continues_at_the_base_size_within_five_seconds() {
+    for upload in [true, false] {
+        let scenario = Scenario {
+            max_datagram: 9216,
+            ..transfer(upload, 1 << 30, line(|link| link.mtu = 9000))
+        };
+        let mut pair = Pair::new(scenario);
+        pair.run_for(Duration::from_secs(3));
+        assert_eq!(pair.sender().statistics().datagram_size, 8972);
+        pair.change_links(|link| link.mtu = 1280);
+        pair.run_for(Duration::from_secs(5));
+        let before = pair.received_bytes();
+        pair.run_for(Duration::from_secs(2));
+        let rate = (pair.received_bytes() - before) as f64 * 4.0;
+        assert!(rate > 10e6, "{rate} bit/s");
+    }
+}
+
+#[test]
+fn f60_f61_a_hundred_thousand_random_datagrams_are_answered_with_nothing() {
+    let mut pair = Pair::new(transfer(true, 20_000_000, line(|_| ())));
+    let stranger = address(200, 7);
+    let mut random = fastrand::Rng::with_seed(5);
+    let id = pair.session_id().0.to_be_bytes();
+    for _ in 0..1000 {
+        pair.run_for(Duration::from_millis(5));
+        for _ in 0..100 {
+            let mut datagram: Vec<u8> = (0..random.usize(0..200)).map(|_| random.u8(..)).collect();
+            // Half of them carry the session's id: only their tag tells.
+            if datagram.len() > 8 && random.bool() {
+                datagram[..8].copy_from_slice(&id);
+            }
+            pair.inject(stranger, datagram);
+        }
+    }
+    let run = pair.run(MINUTE);
+    assert!(run.is_success(1), "{run:#?}");
+    assert_eq!(pair.server_traffic(stranger).1, 0);
+    assert!(run.received.dropped >= 100_000);
 }

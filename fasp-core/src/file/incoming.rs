@@ -88,6 +88,7 @@ impl IncomingFiles {
 
     /// Takes a block that starts at `at` in its datagram and lists its new parts.
     ///
+    /// False when there is no room to remember it: it must not be reported, so that it is sent again.
     /// Blocks of files that are not expected (settled already, or refused) are ignored.
     pub(crate) fn on_block(
         &mut self,
@@ -96,9 +97,9 @@ impl IncomingFiles {
         bytes: &[u8],
         at: usize,
         writes: &mut Vec<BlockWrite>,
-    ) -> Result<(), BlockError> {
+    ) -> Result<bool, BlockError> {
         let Some(state) = self.files.get_mut(&file) else {
-            return Ok(());
+            return Ok(true);
         };
         let end = offset
             .checked_add(bytes.len() as u64)
@@ -106,7 +107,7 @@ impl IncomingFiles {
         let end = end.ok_or(BlockError::BeyondEnd)?;
         if state.present.len() >= MAX_INTERVALS && !state.present.contains(offset.saturating_sub(1))
         {
-            return Ok(());
+            return Ok(false);
         }
         let digest = &mut state.digest;
         state.present.insert_with(offset..end, |new| {
@@ -123,7 +124,7 @@ impl IncomingFiles {
                 length,
             });
         });
-        Ok(())
+        Ok(true)
     }
 
     /// The sender's digest of the whole file.
@@ -162,10 +163,10 @@ mod tests {
             let result = files.on_block(0, offset, b"12345", 0, &mut writes);
             assert_eq!(result, Err(BlockError::BeyondEnd), "{offset}");
         }
-        assert_eq!(files.on_block(0, 95, b"12345", 0, &mut writes), Ok(()));
+        assert_eq!(files.on_block(0, 95, b"12345", 0, &mut writes), Ok(true));
         assert_eq!(
             files.on_block(7, u64::MAX, b"12345", 0, &mut writes),
-            Ok(()),
+            Ok(true),
             "unknown file"
         );
         assert_eq!(writes.len(), 1);

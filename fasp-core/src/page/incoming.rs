@@ -8,11 +8,25 @@ use crate::wire::record::MAX_PAGE;
 /// Pages that may be incomplete at once (protocol §12).
 const MAX_OPEN: usize = 4096;
 
+/// Incomplete pages may take this many times the limit: the credit that a sender acts on is a report old.
+const OVERBOOKING: u64 = 2;
+
 #[derive(Debug, Default)]
 struct Page {
     bytes: Vec<u8>,
     present: RangeSet,
     size: Option<usize>,
+}
+
+/// What became of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Kept, or known already.
+    Taken,
+    /// There is no room now: it must not be reported, so that it is sent again.
+    Refused,
+    /// It made this page whole.
+    Whole(Vec<u8>),
 }
 
 /// What a peer did that no honest one does.
@@ -32,6 +46,8 @@ pub(crate) struct IncomingPages {
     complete: RangeSet,
     /// Bytes in complete pages that the application has not finished with.
     held: u64,
+    /// Bytes of buffers of incomplete pages.
+    open_bytes: u64,
     limit: u64,
 }
 
@@ -42,20 +58,21 @@ impl IncomingPages {
             open: BTreeMap::new(),
             complete: RangeSet::new(),
             held: 0,
+            open_bytes: 0,
             limit,
         }
     }
 
-    /// Adds a part and returns the page when it is whole. A part that finds no room is refused with `Ok(None)`.
+    /// Adds a part and returns the page when it is whole.
     pub(crate) fn on_part(
         &mut self,
         number: u32,
         offset: u32,
         last: bool,
         part: &[u8],
-    ) -> Result<Option<Vec<u8>>, PageError> {
+    ) -> Result<Part, PageError> {
         if self.complete.contains(u64::from(number)) || part.is_empty() {
-            return Ok(None);
+            return Ok(Part::Taken);
         }
         let start = offset as usize;
         let end = start
@@ -63,7 +80,13 @@ impl IncomingPages {
             .filter(|end| *end <= MAX_PAGE)
             .ok_or(PageError::TooLarge)?;
         if self.open.len() >= MAX_OPEN && !self.open.contains_key(&number) {
-            return Ok(None);
+            return Ok(Part::Refused);
+        }
+        let grows =
+            (end as u64).saturating_sub(self.open.get(&number).map_or(0, |p| p.bytes.len() as u64));
+        // An honest sender keeps to the credit; one page always fits, or a small limit would stop everything.
+        if self.open_bytes + grows > self.limit.max(MAX_PAGE as u64) * OVERBOOKING {
+            return Ok(Part::Refused);
         }
         let page = self.open.entry(number).or_default();
         if last && page.size.is_some_and(|size| size != end) {
@@ -74,6 +97,7 @@ impl IncomingPages {
         }
         if page.bytes.len() < end {
             page.bytes.resize(end, 0);
+            self.open_bytes += grows;
         }
         if page.size.is_some_and(|size| page.bytes.len() > size) {
             return Err(PageError::SizeChanged);
@@ -81,7 +105,7 @@ impl IncomingPages {
         page.bytes[start..end].copy_from_slice(part);
         page.present.insert(start as u64..end as u64);
         if page.size != Some(page.present.count() as usize) {
-            return Ok(None);
+            return Ok(Part::Taken);
         }
         let bytes = self
             .open
@@ -90,13 +114,19 @@ impl IncomingPages {
             .unwrap_or_default();
         self.complete
             .insert(u64::from(number)..u64::from(number) + 1);
+        self.open_bytes -= bytes.len() as u64;
         self.held += bytes.len() as u64;
-        Ok(Some(bytes))
+        Ok(Part::Whole(bytes))
     }
 
     /// The application has finished with this many bytes of pages.
     pub(crate) fn on_consumed(&mut self, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);
+    }
+
+    /// Memory taken by pages, in bytes.
+    pub(crate) fn bytes_held(&self) -> u64 {
+        self.held + self.open_bytes
     }
 
     /// Bytes the sender may have on their way.
@@ -112,14 +142,14 @@ mod tests {
     #[test]
     fn parts_in_any_order_make_the_page_once() {
         let mut pages = IncomingPages::new(1000);
-        assert_eq!(pages.on_part(3, 2, true, b"cd"), Ok(None));
+        assert_eq!(pages.on_part(3, 2, true, b"cd"), Ok(Part::Taken));
         assert_eq!(
             pages.on_part(3, 0, false, b"ab"),
-            Ok(Some(b"abcd".to_vec()))
+            Ok(Part::Whole(b"abcd".to_vec()))
         );
         assert_eq!(
             pages.on_part(3, 0, false, b"ab"),
-            Ok(None),
+            Ok(Part::Taken),
             "a late duplicate is ignored"
         );
         assert_eq!(pages.credit(), 996);
@@ -138,8 +168,11 @@ mod tests {
             pages.on_part(0, u32::MAX, false, b"x"),
             Err(PageError::TooLarge)
         );
-        assert_eq!(pages.on_part(1, 0, true, b"ab"), Ok(Some(b"ab".to_vec())));
-        assert_eq!(pages.on_part(2, 4, true, b"ab"), Ok(None));
+        assert_eq!(
+            pages.on_part(1, 0, true, b"ab"),
+            Ok(Part::Whole(b"ab".to_vec()))
+        );
+        assert_eq!(pages.on_part(2, 4, true, b"ab"), Ok(Part::Taken));
         assert_eq!(
             pages.on_part(2, 3, true, b"ab"),
             Err(PageError::SizeChanged)

@@ -3,5 +3,5 @@
 mod incoming;
 mod outgoing;
 
-pub(crate) use incoming::IncomingPages;
+pub(crate) use incoming::{IncomingPages, Part};
 pub(crate) use outgoing::{OutgoingPages, PagePart};

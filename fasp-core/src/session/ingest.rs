@@ -9,6 +9,7 @@ use super::Closed;
 use super::transmit::WIRE_OVERHEAD;
 use super::{Event, Role, Session, Side, State};
 use crate::file::BlockWrite;
+use crate::page::Part;
 use crate::path::Switch;
 use crate::rate::{Report, carried};
 use crate::recovery::{Content, Lost};
@@ -40,6 +41,8 @@ struct Arrived<'a> {
     now: Instant,
     from: SocketAddr,
     writes: &'a mut Vec<BlockWrite>,
+    /// Something found no room; unreported, it is sent again.
+    is_refused: bool,
 }
 
 impl Session {
@@ -94,9 +97,16 @@ impl Session {
         if congestion_mark {
             self.received.on_congestion_mark();
         }
-        let mut arrived = Arrived { now, from, writes };
+        let mut arrived = Arrived {
+            now,
+            from,
+            writes,
+            is_refused: false,
+        };
         let eliciting = self.on_frames(&mut arrived, frames);
-        self.received.on_datagram(now, number, size, eliciting);
+        if !arrived.is_refused {
+            self.received.on_datagram(now, number, size, eliciting);
+        }
         Ingest::Accepted
     }
 
@@ -157,8 +167,9 @@ impl Session {
                 last,
                 bytes,
             } => match self.pages_in.on_part(number, offset, last, bytes) {
-                Ok(Some(page)) => self.on_page(now, page),
-                Ok(None) => {}
+                Ok(Part::Whole(page)) => self.on_page(now, page),
+                Ok(Part::Taken) => {}
+                Ok(Part::Refused) => arrived.is_refused = true,
                 Err(_) => self.violation(now, "page parts disagree"),
             },
             Frame::Data {
@@ -183,12 +194,12 @@ impl Session {
             return self.violation(arrived.now, "a receiver sent file data");
         }
         let before = arrived.writes.len();
-        if self
+        match self
             .files_in
             .on_block(file, offset, bytes, at, arrived.writes)
-            .is_err()
         {
-            return self.violation(arrived.now, "file data beyond the announced size");
+            Ok(is_taken) => arrived.is_refused |= !is_taken,
+            Err(_) => return self.violation(arrived.now, "file data beyond the announced size"),
         }
         let new: usize = arrived.writes[before..].iter().map(|w| w.length).sum();
         self.statistics.payload_received += new as u64;
@@ -280,7 +291,11 @@ impl Session {
         let lost = self.detect_losses(now, newest);
         self.sent.forget(now, self.rtt.smoothed() * 2);
         self.delivery.on_settled(carried(lost, settled.bytes));
-        let stretch = self.rtt.smoothed();
+        // While the rate doubles, the average over a round trip is far behind what the path delivers by now.
+        let stretch = match self.controller.is_starting() {
+            true => self.rtt.smoothed() / 4,
+            false => self.rtt.smoothed(),
+        };
         let bandwidth = is_timed
             .then(|| self.delivery.on_report(feedback.arrival, stretch))
             .flatten();

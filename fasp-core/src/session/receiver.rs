@@ -61,6 +61,11 @@ impl Session {
         self.pages_in.on_consumed(bytes);
     }
 
+    /// Memory that pages of the sender take now, in bytes.
+    pub fn page_bytes_held(&self) -> u64 {
+        self.pages_in.bytes_held()
+    }
+
     /// Says what the storage takes now; nothing for no limit (protocol §6.3).
     pub fn set_storage_rate(&mut self, rate: Option<Rate>) {
         self.storage_limit = rate.unwrap_or(Rate::ZERO);

@@ -260,7 +260,8 @@ impl Session {
             return FIRST_FLIGHT;
         }
         let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
-        self.controller.window(self.rtt.smoothed(), share)
+        self.controller
+            .window(self.rtt.smoothed(), self.rtt.min(), share)
     }
 
     pub(super) fn next_data_time(&self) -> Option<Instant> {

@@ -3,11 +3,13 @@
 //! Files are made of numbers, not of memory: byte `i` of file `f` is a function of both, so terabytes can pass.
 //! The receiver checks every byte it is given and that no byte comes twice.
 
+mod hostile;
 mod pair;
 mod programs;
 mod scenario;
 
-pub use pair::Pair;
+pub use hostile::Hostile;
+pub use pair::{Pair, keys};
 pub use scenario::{Run, Scenario};
 
 /// Fills `out` with the bytes of a synthetic file from `offset` on.

@@ -1,6 +1,7 @@
 //! Two sessions on a network.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -40,12 +41,29 @@ pub struct Pair {
     links: (LinkId, LinkId),
     finished: Option<Instant>,
     received_bytes: u64,
+    /// Bytes that the server received from and sent to each address.
+    traffic: BTreeMap<SocketAddr, (u64, u64)>,
+    /// Source address that the client pretends to have.
+    spoofed: Option<SocketAddr>,
+    /// Every datagram that arrived, when somebody wants to replay them.
+    capture: Option<Vec<(bool, SocketAddr, Vec<u8>)>>,
     /// Steps in a row that did not move the clock.
     idle_steps: u32,
 }
 
 /// More steps than this without the clock moving are a timer that has passed and does nothing.
 const MAX_IDLE_STEPS: u32 = 1000;
+
+/// Keys that everybody knows, for a session.
+pub fn keys(session: SessionId) -> KeyMaterial {
+    KeyMaterial {
+        client_random: Zeroizing::new([1; 32]),
+        server_random: Zeroizing::new([2; 32]),
+        channel_binding: [3; 32],
+        session,
+        transfer: TransferId([4; 16]),
+    }
+}
 
 impl Pair {
     /// Sets both ends up; nothing has been sent yet.
@@ -62,13 +80,7 @@ impl Pair {
             scenario.uplink.clone(),
             scenario.downlink.clone(),
         );
-        let keys = KeyMaterial {
-            client_random: Zeroizing::new([1; 32]),
-            server_random: Zeroizing::new([2; 32]),
-            channel_binding: [3; 32],
-            session: SessionId(scenario.seed ^ 0x5555_aaaa),
-            transfer: TransferId([4; 16]),
-        };
+        let keys = keys(SessionId(scenario.seed ^ 0x5555_aaaa));
         let (up, down) = match scenario.upload {
             true => (Role::Sender, Role::Receiver),
             false => (Role::Receiver, Role::Sender),
@@ -116,6 +128,9 @@ impl Pair {
             links,
             finished: None,
             received_bytes: 0,
+            traffic: BTreeMap::new(),
+            spoofed: None,
+            capture: None,
             idle_steps: 0,
         }
     }
@@ -171,12 +186,38 @@ impl Pair {
             .expect("a new address");
     }
 
-    /// Changes both directions of the link from now on.
-    pub fn set_link(&mut self, config: &LinkConfig) {
-        self.network
-            .set_link(self.now, self.links.0, config.clone());
-        self.network
-            .set_link(self.now, self.links.1, config.clone());
+    /// Makes the client's datagrams seem to come from an address where nobody listens.
+    pub fn spoof_client(&mut self, address: Option<SocketAddr>) {
+        self.spoofed = address;
+    }
+
+    /// Bytes that the server received from an address and sent to it.
+    pub fn server_traffic(&self, address: SocketAddr) -> (u64, u64) {
+        self.traffic.get(&address).copied().unwrap_or_default()
+    }
+
+    /// Remembers every datagram that arrives from now on.
+    pub fn capture(&mut self) {
+        self.capture = Some(Vec::new());
+    }
+
+    /// Delivers everything captured so far once more; returns how many datagrams that is.
+    pub fn replay(&mut self) -> usize {
+        let capture = self.capture.take().unwrap_or_default();
+        for (is_client, from, datagram) in &capture {
+            self.deliver(*is_client, *from, datagram.clone());
+        }
+        capture.len()
+    }
+
+    /// Delivers a datagram to the server from an address of nobody's.
+    pub fn inject(&mut self, from: SocketAddr, datagram: Vec<u8>) {
+        self.deliver(false, from, datagram);
+    }
+
+    /// The session's id, which everybody on the path can read.
+    pub fn session_id(&self) -> SessionId {
+        self.client.session.id()
     }
 
     /// Changes something about both directions of the link from now on.
@@ -259,6 +300,13 @@ impl Pair {
 
     fn deliver(&mut self, is_client: bool, from: SocketAddr, mut datagram: Vec<u8>) {
         let now = self.now;
+        let from = self.spoofed.filter(|_| !is_client).unwrap_or(from);
+        if !is_client {
+            self.traffic.entry(from).or_default().0 += datagram.len() as u64;
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.push((is_client, from, datagram.clone()));
+        }
         let end = if is_client {
             &mut self.client
         } else {
@@ -314,6 +362,9 @@ impl Pair {
                 return;
             };
             let from = self.network.address(end.host);
+            if !is_client {
+                self.traffic.entry(to).or_default().1 += self.batch.bytes().len() as u64;
+            }
             for datagram in self.batch.bytes().chunks(self.batch.segment_size()) {
                 self.network.send(now, from, to, datagram.to_vec());
             }
