@@ -79,7 +79,6 @@ fn fair_finds_the_link_and_keeps_it_full_at_any_loss() {
     ] {
         let rtt = Duration::from_millis(rtt);
         let (tenth, steady, _) = fair(mbps, rtt, loss, 3.0);
-        println!("{mbps} Mbit/s {rtt:?} loss {loss}: tenth round {tenth:.3} steady {steady:.3}");
         assert!(
             steady > 0.97,
             "{mbps} Mbit/s {rtt:?} loss {loss}: {steady:.3}"
@@ -93,11 +92,10 @@ fn fair_finds_the_link_and_keeps_it_full_at_any_loss() {
 }
 
 #[test]
-fn a_start_overshoots_by_no_more_than_one_product_of_rate_and_round_trip() {
+fn a_start_overshoots_by_little_more_than_one_product_of_rate_and_round_trip() {
     for mbps in [100, 1000] {
         let rtt = Duration::from_millis(100);
         let (_, _, queue) = fair(mbps, rtt, 0.0, 4.0);
-        println!("{mbps} {queue:?}");
-        assert!(queue <= rtt * 3 / 2, "{mbps} Mbit/s: {queue:?}");
+        assert!(queue <= rtt * 5 / 4, "{mbps} Mbit/s: {queue:?}");
     }
 }

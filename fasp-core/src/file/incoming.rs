@@ -163,10 +163,10 @@ mod tests {
             let result = files.on_block(0, offset, b"12345", 0, &mut writes);
             assert_eq!(result, Err(BlockError::BeyondEnd), "{offset}");
         }
-        assert_eq!(files.on_block(0, 95, b"12345", 0, &mut writes), Ok(()));
+        assert_eq!(files.on_block(0, 95, b"12345", 0, &mut writes), Ok(true));
         assert_eq!(
             files.on_block(7, u64::MAX, b"12345", 0, &mut writes),
-            Ok(()),
+            Ok(true),
             "unknown file"
         );
         assert_eq!(writes.len(), 1);

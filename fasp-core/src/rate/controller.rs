@@ -29,6 +29,10 @@ const MAX_RANDOM_LOSS: f64 = 0.35;
 const EXCESSIVE_LOSS: f64 = 0.5;
 const LOSS_TIME: Duration = Duration::from_secs(10);
 
+/// Shortest time between two reports, and what the ends take to act on one.
+const REPORT_TIME: Duration = Duration::from_millis(5);
+/// Bytes that may always be on their way while starting: two first flights.
+const START_WINDOW: u64 = 24_000;
 /// No rule makes the sender slower than this.
 const SLOWEST: Rate = Rate::from_bits_per_second(8_000);
 /// A brake that has been let go this far no longer holds.
@@ -169,7 +173,15 @@ impl RateController {
     }
 
     /// Bytes that may be on their way beyond what a report has settled.
-    pub(crate) fn window(&self, rtt: Duration, allowance: u64) -> u64 {
+    ///
+    /// While starting that is twice what the path was seen to hold, `min_rtt` long, and what arrives between two
+    /// reports: a start that overshoots fills at most one more product of rate and round trip.
+    pub(crate) fn window(&self, rtt: Duration, min_rtt: Duration, allowance: u64) -> u64 {
+        let seen = self.bandwidth();
+        if self.is_starting() && self.limits.policy != RatePolicy::Fixed && seen > Rate::ZERO {
+            let reports = (rtt / 8).max(REPORT_TIME) + REPORT_TIME;
+            return seen.bytes_in(min_rtt * 2 + reports) + START_WINDOW;
+        }
         self.rate()
             .bytes_in(rtt)
             .saturating_mul(2)

@@ -58,6 +58,10 @@ impl Rtt {
         self.smoothed
     }
 
+    pub(crate) fn min(&self) -> Duration {
+        self.min
+    }
+
     pub(crate) fn samples(&self) -> u64 {
         self.samples
     }

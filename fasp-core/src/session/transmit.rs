@@ -262,7 +262,7 @@ impl Session {
         let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
         // Without what waits in queues: a window that grew with them would fill them.
         let base = self.rtt.smoothed().saturating_sub(self.queueing.current());
-        self.controller.window(base, share)
+        self.controller.window(base, self.rtt.min(), share)
     }
 
     pub(super) fn next_data_time(&self) -> Option<Instant> {

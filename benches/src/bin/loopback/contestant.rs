@@ -23,7 +23,13 @@ pub(crate) enum Contestant {
 impl Contestant {
     pub(crate) fn all(what: What) -> &'static [Self] {
         match what {
-            What::Big => &[Self::Ours, Self::Curl, Self::Scp, Self::RsyncDaemon, Self::Cp],
+            What::Big => &[
+                Self::Ours,
+                Self::Curl,
+                Self::Scp,
+                Self::RsyncDaemon,
+                Self::Cp,
+            ],
             What::Small => &[Self::Ours, Self::RsyncDaemon, Self::Scp, Self::Cp],
         }
     }
@@ -39,7 +45,12 @@ impl Contestant {
     }
 
     /// Copies `source` into the directory `target`; nothing when the program is not there.
-    pub(crate) fn run(self, area: &Path, source: &Path, target: &Path) -> Result<Option<Figures>, Failure> {
+    pub(crate) fn run(
+        self,
+        area: &Path,
+        source: &Path,
+        target: &Path,
+    ) -> Result<Option<Figures>, Failure> {
         let name = source.file_name().ok_or("a source has a name")?;
         let copy = target.join(name);
         match self {
@@ -47,7 +58,13 @@ impl Contestant {
             Self::Curl => curl(area, source, &copy),
             Self::Scp => scp(area, source, target, &copy),
             Self::RsyncDaemon => rsync(area, source, target, &copy),
-            Self::Cp => run(Command::new("cp").arg("-r").arg(source).arg(target), None, source, &copy).map(Some),
+            Self::Cp => run(
+                Command::new("cp").arg("-r").arg(source).arg(target),
+                None,
+                source,
+                &copy,
+            )
+            .map(Some),
         }
     }
 }
@@ -69,7 +86,9 @@ fn wait_for(port: u16) -> Result<(), Failure> {
 fn installed(program: &str) -> Option<PathBuf> {
     let dirs = std::env::var_os("PATH")?;
     let places = std::env::split_paths(&dirs).chain([PathBuf::from("/usr/sbin")]);
-    places.map(|dir| dir.join(program)).find(|path| path.is_file())
+    places
+        .map(|dir| dir.join(program))
+        .find(|path| path.is_file())
 }
 
 fn must(command: &mut Command) -> Result<(), Failure> {
@@ -84,7 +103,11 @@ fn must(command: &mut Command) -> Result<(), Failure> {
 fn client_key(area: &Path) -> Result<PathBuf, Failure> {
     let key = area.join("client_key");
     if !key.exists() {
-        must(Command::new("ssh-keygen").args(["-qt", "ed25519", "-N", "", "-f"]).arg(&key))?;
+        must(
+            Command::new("ssh-keygen")
+                .args(["-qt", "ed25519", "-N", "", "-f"])
+                .arg(&key),
+        )?;
     }
     Ok(key)
 }
@@ -98,31 +121,57 @@ fn ours(area: &Path, source: &Path, target: &Path, copy: &Path) -> Result<Figure
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700))?;
     let public = area.join("client_key.pub");
     // The account may be there from an earlier run.
-    must(Command::new(&program).args(["server", "user", "remove", "bench", "--state"]).arg(&state)).ok();
-    must(Command::new(&program)
-        .args(["server", "user", "add", "bench", "--docroot"])
-        .arg(target)
-        .arg("--authorized-key")
-        .arg(&public)
-        .arg("--state")
-        .arg(&state))?;
+    must(
+        Command::new(&program)
+            .args(["server", "user", "remove", "bench", "--state"])
+            .arg(&state),
+    )
+    .ok();
+    must(
+        Command::new(&program)
+            .args(["server", "user", "add", "bench", "--docroot"])
+            .arg(target)
+            .arg("--authorized-key")
+            .arg(&public)
+            .arg("--state")
+            .arg(&state),
+    )?;
     let server = Server(
         Command::new(&program)
-            .args(["server", "start", "--listen", &format!("127.0.0.1:{port}"), "--state"])
+            .args([
+                "server",
+                "start",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--state",
+            ])
             .arg(&state)
             .stderr(Stdio::null())
             .spawn()?,
     );
     wait_for(port)?;
     let mut client = Command::new(&program);
-    client.args(["upload", "--quiet", "--accept-new-host-key", "--cipher", "aes128", "--known-hosts"]);
-    client.arg(area.join("known_hosts")).arg("-i").arg(&key).arg(source);
+    client.args([
+        "upload",
+        "--quiet",
+        "--accept-new-host-key",
+        "--cipher",
+        "aes128",
+        "--known-hosts",
+    ]);
+    client
+        .arg(area.join("known_hosts"))
+        .arg("-i")
+        .arg(&key)
+        .arg(source);
     client.arg(format!("bench@127.0.0.1:{port}:/"));
     run(&mut client, Some(server.0.id()), source, copy)
 }
 
 fn curl(area: &Path, source: &Path, copy: &Path) -> Result<Option<Figures>, Failure> {
-    let (Some(nginx), Some(curl)) = (installed("nginx"), installed("curl")) else { return Ok(None) };
+    let (Some(nginx), Some(curl)) = (installed("nginx"), installed("curl")) else {
+        return Ok(None);
+    };
     let (dir, port) = (area.join("nginx"), free_port()?);
     fs::create_dir_all(&dir)?;
     if !dir.join("crt").exists() {
@@ -145,23 +194,37 @@ fn curl(area: &Path, source: &Path, copy: &Path) -> Result<Option<Figures>, Fail
     // As a single process it can be measured like the others'.
     let directive = "master_process off; user root;";
     let server = Server(
-        Command::new(nginx).arg("-c").arg(dir.join("conf")).args(["-g", directive]).stderr(Stdio::null()).spawn()?,
+        Command::new(nginx)
+            .arg("-c")
+            .arg(dir.join("conf"))
+            .args(["-g", directive])
+            .stderr(Stdio::null())
+            .spawn()?,
     );
     wait_for(port)?;
     let name = source.file_name().unwrap_or_default().to_string_lossy();
     let mut client = Command::new(curl);
-    client.args(["-sSk", "-o"]).arg(copy).arg(format!("https://127.0.0.1:{port}/{name}"));
+    client
+        .args(["-sSk", "-o"])
+        .arg(copy)
+        .arg(format!("https://127.0.0.1:{port}/{name}"));
     run(&mut client, Some(server.0.id()), source, copy).map(Some)
 }
 
 fn scp(area: &Path, source: &Path, target: &Path, copy: &Path) -> Result<Option<Figures>, Failure> {
-    let (Some(sshd), Some(scp)) = (installed("sshd"), installed("scp")) else { return Ok(None) };
+    let (Some(sshd), Some(scp)) = (installed("sshd"), installed("scp")) else {
+        return Ok(None);
+    };
     let (dir, port, key) = (area.join("sshd"), free_port()?, client_key(area)?);
     fs::create_dir_all(&dir)?;
     fs::create_dir_all("/run/sshd").ok();
     let host = dir.join("host");
     if !host.exists() {
-        must(Command::new("ssh-keygen").args(["-qt", "ed25519", "-N", "", "-f"]).arg(&host))?;
+        must(
+            Command::new("ssh-keygen")
+                .args(["-qt", "ed25519", "-N", "", "-f"])
+                .arg(&host),
+        )?;
     }
     let keys = area.join("client_key.pub");
     fs::write(
@@ -173,33 +236,74 @@ fn scp(area: &Path, source: &Path, target: &Path, copy: &Path) -> Result<Option<
             keys.display()
         ),
     )?;
-    let server =
-        Server(Command::new(sshd).args(["-D", "-f"]).arg(dir.join("conf")).stderr(Stdio::null()).spawn()?);
+    let server = Server(
+        Command::new(sshd)
+            .args(["-D", "-f"])
+            .arg(dir.join("conf"))
+            .stderr(Stdio::null())
+            .spawn()?,
+    );
     wait_for(port)?;
     let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
     let mut client = Command::new(scp);
-    client.args(["-rq", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
-    client.args(["-c", "aes128-gcm@openssh.com", "-P", &port.to_string(), "-i"]).arg(key).arg(source);
+    client.args([
+        "-rq",
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        "-o",
+        "LogLevel=ERROR",
+    ]);
+    client
+        .args([
+            "-c",
+            "aes128-gcm@openssh.com",
+            "-P",
+            &port.to_string(),
+            "-i",
+        ])
+        .arg(key)
+        .arg(source);
     client.arg(format!("{user}@127.0.0.1:{}/", target.display()));
     run(&mut client, Some(server.0.id()), source, copy).map(Some)
 }
 
-fn rsync(area: &Path, source: &Path, target: &Path, copy: &Path) -> Result<Option<Figures>, Failure> {
-    let Some(rsync) = installed("rsync") else { return Ok(None) };
+fn rsync(
+    area: &Path,
+    source: &Path,
+    target: &Path,
+    copy: &Path,
+) -> Result<Option<Figures>, Failure> {
+    let Some(rsync) = installed("rsync") else {
+        return Ok(None);
+    };
     let (conf, port) = (area.join("rsyncd.conf"), free_port()?);
     fs::write(
         &conf,
-        format!("use chroot = no\nuid = root\ngid = root\n[target]\npath = {}\nread only = no\n", target.display()),
+        format!(
+            "use chroot = no\nuid = root\ngid = root\n[target]\npath = {}\nread only = no\n",
+            target.display()
+        ),
     )?;
     let server = Server(
         Command::new(&rsync)
-            .args(["--daemon", "--no-detach", "--address=127.0.0.1", &format!("--port={port}"), "--config"])
+            .args([
+                "--daemon",
+                "--no-detach",
+                "--address=127.0.0.1",
+                &format!("--port={port}"),
+                "--config",
+            ])
             .arg(&conf)
             .stderr(Stdio::null())
             .spawn()?,
     );
     wait_for(port)?;
     let mut client = Command::new(rsync);
-    client.args(["-a", "--whole-file"]).arg(source).arg(format!("rsync://127.0.0.1:{port}/target/"));
+    client
+        .args(["-a", "--whole-file"])
+        .arg(source)
+        .arg(format!("rsync://127.0.0.1:{port}/target/"));
     run(&mut client, Some(server.0.id()), source, copy).map(Some)
 }

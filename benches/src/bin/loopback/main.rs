@@ -8,7 +8,12 @@
 //! Every run is a whole command: log-in, transfer, end. CPU is what both ends' processes used, with the kernel's share;
 //! peak memory is each process's own high-water mark. The copy is compared with the source byte by byte. Peers that are
 //! not installed are left out and said so on standard error.
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench prints and sets files up")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a bench prints and sets files up"
+)]
 
 mod contestant;
 mod measure;
@@ -22,7 +27,9 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let options = Options::from_args(std::env::args().skip(1))?;
-    let area = tempfile::Builder::new().prefix("loopback").tempdir_in(&options.dir)?;
+    let area = tempfile::Builder::new()
+        .prefix("loopback")
+        .tempdir_in(&options.dir)?;
     let source = match options.what {
         What::Big => workload::big(area.path(), options.mib)?,
         What::Small => workload::small(area.path(), options.files)?,

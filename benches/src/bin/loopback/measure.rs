@@ -31,13 +31,28 @@ impl Usage {
     /// Reads a process and the children it has waited for.
     pub(crate) fn of(pid: u32) -> Self {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or("")
+            .split_whitespace()
+            .collect();
         // utime, stime, cutime, cstime are fields 14 to 17 of the line, 12 to 15 behind the name.
-        let ticks: f64 = fields.iter().skip(11).take(4).filter_map(|f| f.parse::<f64>().ok()).sum();
+        let ticks: f64 = fields
+            .iter()
+            .skip(11)
+            .take(4)
+            .filter_map(|f| f.parse::<f64>().ok())
+            .sum();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-        let kib: u64 = peak.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0);
-        Self { cpu: ticks / rustix::param::clock_ticks_per_second() as f64, peak_bytes: kib << 10 }
+        let kib: u64 = peak
+            .and_then(|l| l.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0);
+        Self {
+            cpu: ticks / rustix::param::clock_ticks_per_second() as f64,
+            peak_bytes: kib << 10,
+        }
     }
 }
 
@@ -93,21 +108,47 @@ pub(crate) fn run(
         return Err(format!("{status}").into());
     }
     let after = server.map(Usage::of).unwrap_or_default();
-    let client = Usage { cpu: rustix_children() - mine, peak_bytes: peak.peak_bytes };
-    let server = Usage { cpu: after.cpu - before.cpu, peak_bytes: after.peak_bytes };
-    let same = Command::new("diff").arg("-rq").arg(source).arg(copy).status()?;
+    let client = Usage {
+        cpu: rustix_children() - mine,
+        peak_bytes: peak.peak_bytes,
+    };
+    let server = Usage {
+        cpu: after.cpu - before.cpu,
+        peak_bytes: after.peak_bytes,
+    };
+    let same = Command::new("diff")
+        .arg("-rq")
+        .arg(source)
+        .arg(copy)
+        .status()?;
     if !same.success() {
         return Err("the copy differs".into());
     }
     let (files, bytes) = count(copy)?;
-    Ok(Figures { seconds, bytes, files, client, server })
+    Ok(Figures {
+        seconds,
+        bytes,
+        files,
+        client,
+        server,
+    })
 }
 
 /// CPU seconds of the children this process has waited for.
 fn rustix_children() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks: f64 = fields.iter().skip(13).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .collect();
+    let ticks: f64 = fields
+        .iter()
+        .skip(13)
+        .take(2)
+        .filter_map(|f| f.parse::<f64>().ok())
+        .sum();
     ticks / rustix::param::clock_ticks_per_second() as f64
 }
 

@@ -30,8 +30,14 @@ impl Options {
             Some("small") => What::Small,
             _ => return Err("say big or small".into()),
         };
-        let mut options =
-            Self { what, mib: 4096, files: 50_000, dir: "/dev/shm".into(), runs: 3, only: None };
+        let mut options = Self {
+            what,
+            mib: 4096,
+            files: 50_000,
+            dir: "/dev/shm".into(),
+            runs: 3,
+            only: None,
+        };
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} wants a value"))?;
             match name.as_str() {
@@ -47,6 +53,8 @@ impl Options {
     }
 
     pub(crate) fn takes(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only.iter().any(|n| n == name))
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.iter().any(|n| n == name))
     }
 }
