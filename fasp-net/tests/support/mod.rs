@@ -8,7 +8,7 @@ use docroot::Docroot;
 use fasp_core::{DatagramCipher, Rate};
 use fasp_net::Error;
 use fasp_net::control::Control;
-use fasp_net::control::message::Open;
+use fasp_net::control::message::{List, Open};
 use fasp_net::control::ssh::client::Connection;
 use fasp_net::event::Outcome;
 use fasp_net::port::Port;
@@ -36,7 +36,7 @@ impl Access for Everything {
         Ok((grant, Box::new(|_| ())))
     }
 
-    fn listing(&self, _: &Client) -> Result<Docroot, Refusal> {
+    fn listing(&self, _: &Client, _: &List) -> Result<Docroot, Refusal> {
         Ok(self.0.clone())
     }
 }
