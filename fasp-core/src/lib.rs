@@ -29,4 +29,6 @@ pub use wire::codec::Malformed;
 pub use wire::header::{
     BASE_DATAGRAM, HEADER_SIZE, MAX_DATAGRAM, MIN_DATAGRAM, TAG_SIZE, session_id_of,
 };
-pub use wire::record::{Attributes, MAX_NAME, MAX_PAGE, MAX_PATH, Record, Records, Totals};
+pub use wire::record::{
+    Attributes, MAX_NAME, MAX_PAGE, MAX_PATH, MAX_SMALL_FILE, Record, Records, Totals,
+};

@@ -183,7 +183,7 @@ impl RateController {
             return seen.bytes_in(min_rtt * 2 + reports) + START_WINDOW;
         }
         self.rate()
-            .bytes_in(rtt + TARGET_QUEUE)
+            .bytes_in(rtt)
             .saturating_mul(2)
             .saturating_add(allowance)
     }

@@ -21,10 +21,13 @@ pub enum Event {
         /// How many.
         count: u32,
     },
-    /// Every block of this file has left once; its source may be checked and closed when it is settled.
+    /// Every block of this file has been read and sent once (sender only): check that the source is still the same,
+    /// then send its digest with `send_digest`, or give it up with `source_failed`.
     Sent {
         /// The file's number.
         file: u32,
+        /// Digest of what was read.
+        digest: u64,
     },
     /// The receiver has a result for these files (sender only).
     Settled {

@@ -49,6 +49,11 @@ impl Session {
         }
     }
 
+    /// Sends the digest of a file that has been read to its end, which lets the receiver finish it.
+    pub fn send_digest(&mut self, file: u32, digest: u64) {
+        self.send_record(&Record::Digest { file, digest });
+    }
+
     /// The rest of this file cannot be read or it changed: nothing more of it is sent.
     pub fn source_failed(&mut self, file: u32, code: ErrorCode, text: &str) {
         if self.files_out.contains(file) {
@@ -70,12 +75,8 @@ impl Session {
             if let Some((block, at)) = planned.block {
                 let bytes = &batch.bytes[at..at + usize::from(block.length)];
                 if let Some(digest) = self.files_out.on_read(block, bytes) {
-                    Record::Digest {
-                        file: block.file,
-                        digest,
-                    }
-                    .encode(&mut self.records);
-                    self.events.push_back(Event::Sent { file: block.file });
+                    let file = block.file;
+                    self.events.push_back(Event::Sent { file, digest });
                 }
             }
             self.sent.set_departure(planned.number, now);

@@ -260,8 +260,9 @@ impl Session {
             return FIRST_FLIGHT;
         }
         let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
-        self.controller
-            .window(self.rtt.smoothed(), self.rtt.min(), share)
+        // Without what waits in queues: a window that grew with them would fill them.
+        let base = self.rtt.smoothed().saturating_sub(self.queueing.current());
+        self.controller.window(base, self.rtt.min(), share)
     }
 
     pub(super) fn next_data_time(&self) -> Option<Instant> {

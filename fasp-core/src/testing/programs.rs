@@ -98,6 +98,7 @@ impl Sending {
                 assert_eq!(*result, FileResult::Done);
                 self.settled += *count as usize;
             }
+            Event::Sent { file, digest } => session.send_digest(*file, *digest),
             Event::Complete(totals) => self.totals = Some(*totals),
             _ => {}
         }

@@ -7,6 +7,8 @@ use crate::ErrorCode;
 
 /// Largest page (protocol §12).
 pub const MAX_PAGE: usize = 1 << 20;
+/// Listed files up to this size travel as [`Record::Content`] once they are wanted, larger ones as blocks.
+pub const MAX_SMALL_FILE: u64 = 64 << 10;
 /// Longest path in bytes (protocol §12).
 pub const MAX_PATH: usize = 4096;
 /// Longest name of one component in bytes.

@@ -1,0 +1,88 @@
+//! What people type. Parsing touches nothing: no file, no environment but `NO_COLOR` and the like, no network.
+
+mod demo;
+mod server;
+mod transfer;
+mod value;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub use self::{
+    demo::DemoArgs,
+    server::{
+        ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,
+        UserArgs, UserCommand, UserListArgs, UserRemoveArgs,
+    },
+    transfer::{ConnectionArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
+};
+
+/// Move files fast over long and lossy networks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "connect-cli",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line, 3 some files failed, 4 refused, \
+                  5 network (try again), 130 cancelled"
+)]
+pub struct Cli {
+    /// How results are shown.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are shown.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct OutputArgs {
+    /// Print one JSON object per line on standard output
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send files and directories to a server
+    Upload(UploadArgs),
+    /// Fetch files and directories from a server
+    Download(DownloadArgs),
+    /// List a directory on a server
+    Ls(ListArgs),
+    /// Run a transfer server and manage who may use it
+    Server(ServerArgs),
+    /// Print the completion script for a shell
+    Completions(CompletionsArgs),
+    /// Write a manual page for each command into a directory
+    Man(ManArgs),
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli completions bash > /etc/bash_completion.d/connect-cli
+  connect-cli completions fish > ~/.config/fish/completions/connect-cli.fish")]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli man ~/.local/share/man/man1 && man connect-cli")]
+pub struct ManArgs {
+    /// An existing directory
+    pub directory: PathBuf,
+}

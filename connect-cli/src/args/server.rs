@@ -1,0 +1,160 @@
+//! `server` and what is below it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use fasp_core::Rate;
+
+/// `server`
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ServerCommand,
+}
+
+/// The commands below `server`.
+#[derive(Debug, Subcommand)]
+pub enum ServerCommand {
+    /// Run a transfer server until it is stopped
+    Start(ServerStartArgs),
+    /// Serve one client over standard input and output: what a client with --ssh starts on the far side
+    #[command(hide = true)]
+    Session(ServerSessionArgs),
+    /// Manage who may log in
+    User(UserArgs),
+}
+
+/// Where the server keeps its files.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StateArgs {
+    /// The server's state directory
+    #[arg(
+        help = "The server's state directory [default: ~/.local/state/connect-server, for root /var/lib/connect-server]",
+        long = "state",
+        value_name = "DIR"
+    )]
+    pub directory: Option<PathBuf>,
+}
+
+/// `server user`
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// The commands below `server user`.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add an account
+    Add(UserAddArgs),
+    /// List the accounts
+    List(UserListArgs),
+    /// Remove an account
+    Remove(UserRemoveArgs),
+}
+
+/// `server user add`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli server user add lea --docroot /srv/lea --authorized-key lea.pub
+  connect-cli server user add inbox --docroot /srv/in --write-only --password-stdin
+  connect-cli server user add guest --docroot /srv/pub --read-only --authorized-key g.pub")]
+pub struct UserAddArgs {
+    /// The name to log in with
+    pub name: String,
+    /// The directory the user cannot leave; it must exist
+    #[arg(long, value_name = "DIR")]
+    pub docroot: PathBuf,
+    /// A file with OpenSSH public keys that open the account; may be repeated
+    #[arg(long = "authorized-key", value_name = "FILE")]
+    pub authorized_keys: Vec<PathBuf>,
+    /// Read a password from the first line of standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Allow downloads only
+    #[arg(long, conflicts_with = "write_only")]
+    pub read_only: bool,
+    /// Allow uploads only
+    #[arg(long)]
+    pub write_only: bool,
+    /// Do not let the user list directories
+    #[arg(long)]
+    pub no_list: bool,
+    /// The highest rate of each of the user's sessions, such as 100m
+    #[arg(long, value_name = "RATE")]
+    pub rate_cap: Option<Rate>,
+    /// How many sessions the user may have open at once
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub max_sessions: Option<u32>,
+    /// Where the server keeps its files.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `server user list`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli server user list
+  connect-cli server user list --json | jq -r .name")]
+pub struct UserListArgs {
+    /// Where the server keeps its files.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `server user remove`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli server user remove lea
+
+Sessions that are open stay open; the user's files stay where they are.")]
+pub struct UserRemoveArgs {
+    /// The account's name
+    pub name: String,
+    /// Where the server keeps its files.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// Run a transfer server until it is stopped
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli server start
+  connect-cli server start --listen 192.0.2.7:33001 --fixed-policy-cap 500m
+
+Open TCP and UDP of the port in the firewall.")]
+pub struct ServerStartArgs {
+    /// Where to listen, TCP and UDP
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:33001")]
+    pub listen: SocketAddr,
+    /// The highest rate of a session with policy 'fixed', which does not make room for others
+    #[arg(long, value_name = "RATE")]
+    pub fixed_policy_cap: Option<Rate>,
+    /// Write the log as JSON, one object per line
+    #[arg(long)]
+    pub json_log: bool,
+    /// Write the log to server.log in the state directory instead of standard error
+    #[arg(long)]
+    pub log_file: bool,
+    /// Where the server keeps its files.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// Serve one client over standard input and output: what a client with --ssh starts on the far side
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ssh host connect-cli server session")]
+pub struct ServerSessionArgs {
+    /// The UDP port for data; 0 takes a free one, if possible of 33001 to 33100
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub udp_port: u16,
+}

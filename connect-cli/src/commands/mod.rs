@@ -1,0 +1,52 @@
+//! One file a command: calls libraries and hands results to the [`Ui`].
+
+mod connection;
+mod ls;
+mod manual;
+mod server;
+mod signals;
+mod transfer;
+mod user;
+
+use std::{env, time::Duration};
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    args::{Command, ServerCommand},
+    error::CommandError,
+    resolve,
+    ui::Ui,
+};
+
+pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
+    let variable = |name: &str| env::var_os(name);
+    match command {
+        Command::Upload(args) => transfer::run(ui, resolve::upload(args, variable)?),
+        Command::Download(args) => transfer::run(ui, resolve::download(args, variable)?),
+        Command::Ls(args) => ls::run(ui, &resolve::ls(args, variable)?),
+        Command::Server(server) => match server.command {
+            ServerCommand::Start(args) => {
+                server::start(ui, &resolve::server_settings(&args, variable)?)
+            }
+            ServerCommand::Session(args) => server::session(&args),
+            ServerCommand::User(user) => user::run(ui, user.command),
+        },
+        Command::Completions(args) => manual::completions(ui, &args),
+        Command::Man(args) => manual::pages(&args),
+    }
+}
+
+/// Runs a command on a runtime of its own. Threads that still wait for a person or a pipe afterwards are left alone.
+fn on_runtime<T>(
+    command: impl FnOnce(&Runtime) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(fasp_net::Error::Thread)?;
+    let result = command(&runtime);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}

@@ -1,0 +1,89 @@
+//! `server start` and `server session`.
+
+use std::{env, path::PathBuf, sync::Arc};
+
+use fasp_net::control::external;
+use fasp_server::{
+    Server, ServerSettings,
+    log::{self, LogFile},
+    state::StateDir,
+};
+use serde::Serialize;
+use tracing::Level;
+
+use super::signals::Signals;
+use crate::{
+    args::ServerSessionArgs,
+    error::CommandError,
+    exit::ExitStatus,
+    resolve::{self, LogDestination},
+    ui::Ui,
+};
+
+/// What `server start --json` prints once clients can come.
+#[derive(Debug, Serialize)]
+struct Listening<'a> {
+    event: &'static str,
+    address: String,
+    host_key: &'a str,
+}
+
+pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), CommandError> {
+    let state = Arc::new(StateDir::open(&settings.state)?);
+    match settings.log_destination {
+        LogDestination::StandardError => {
+            log::install_on_stderr(settings.log_format, Level::INFO)?;
+        }
+        LogDestination::File => {
+            let file = LogFile::open(Arc::clone(&state))?;
+            log::install_in_file(settings.log_format, Level::INFO, file)?;
+        }
+    }
+    super::on_runtime(|runtime| {
+        let settings = ServerSettings {
+            listen: settings.listen,
+            fixed_cap: settings.fixed_policy_cap,
+            ..ServerSettings::new(state)
+        };
+        runtime.block_on(serve(ui, settings))
+    })
+}
+
+async fn serve(ui: &Ui, settings: ServerSettings) -> Result<(), CommandError> {
+    let mut signals = Signals::new()?;
+    let server = Server::start(settings).await?;
+    let address = server.local_addr();
+    if ui.is_json() {
+        ui.print_json(&Listening {
+            event: "listening",
+            address: address.to_string(),
+            host_key: server.fingerprint(),
+        })?;
+    }
+    ui.note(&format!(
+        "listening on {address} (TCP and UDP), host key {}",
+        server.fingerprint()
+    ));
+    signals.next().await;
+    ui.note("stopping; once more to stop at once");
+    tokio::select! {
+        () = server.shutdown() => Ok(()),
+        () = signals.next() => std::process::exit(ExitStatus::Cancelled.number().into()),
+    }
+}
+
+pub(super) fn session(args: &ServerSessionArgs) -> Result<(), CommandError> {
+    let home = env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute())
+        .unwrap_or_else(|| PathBuf::from("/"));
+    let user = env::var("USER").unwrap_or_default();
+    let udp_port = (args.udp_port != 0).then_some(args.udp_port);
+    super::on_runtime(|runtime| {
+        runtime.block_on(async {
+            let control = external::far_side();
+            fasp_server::serve_external(control, user, home, udp_port).await?;
+            Ok(())
+        })
+    })
+}

@@ -1,0 +1,95 @@
+//! `upload` and `download`.
+
+use fasp_net::{
+    engine::Sources,
+    request::TransferOptions,
+    transfer::{Job, Remote, Transfer},
+};
+use tokio::runtime::Runtime;
+
+use super::{
+    connection::{self, Connected},
+    signals::Signals,
+};
+use crate::{
+    error::CommandError,
+    exit::ExitStatus,
+    resolve::{Carrier, Server, TransferRequest, Work},
+    ui::{self, Ui},
+};
+
+pub(super) fn run(ui: &Ui, request: TransferRequest) -> Result<(), CommandError> {
+    super::on_runtime(|runtime| run_on(ui, runtime, request))
+}
+
+fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), CommandError> {
+    let TransferRequest {
+        server,
+        carrier,
+        work,
+        options,
+    } = request;
+    // A misspelt file is found before anybody is asked for a password.
+    let job = job(work)?;
+    let mut signals = runtime.block_on(async { Signals::new() })?;
+    let starting = start(&server, &carrier, job, &options);
+    let (transfer, connected) = runtime.block_on(signals.unless(starting))?;
+    runtime.spawn(cancel_on_signal(signals, transfer.remote(), *ui));
+    let followed = ui::follow(&mut ui.reporter(), transfer.events());
+    if followed.is_err() {
+        transfer.remote().cancel();
+    }
+    let result = transfer.wait();
+    drop(connected);
+    followed.map_err(|source| CommandError::Output {
+        what: "the events of the transfer".to_owned(),
+        source,
+    })?;
+    result?;
+    Ok(())
+}
+
+fn job(work: Work) -> Result<Job, CommandError> {
+    Ok(match work {
+        Work::Upload {
+            sources,
+            destination,
+        } => Job::Upload {
+            sources: Sources::local(&sources)?,
+            destination,
+        },
+        Work::Download {
+            sources,
+            destination,
+        } => Job::Download {
+            sources,
+            destination,
+        },
+    })
+}
+
+/// Starts the transfer; what is returned beside it has to live as long.
+async fn start(
+    server: &Server,
+    carrier: &Carrier,
+    job: Job,
+    options: &TransferOptions,
+) -> Result<(Transfer, impl Sized + use<>), CommandError> {
+    let Connected {
+        connection,
+        process,
+    } = connection::connect(server, carrier).await?;
+    match Transfer::start(connection, job, options).await {
+        Ok(transfer) => Ok((transfer, process)),
+        Err(error) => Err(connection::explain(error, process).await),
+    }
+}
+
+/// The first signal ends the transfer in order, the second one at once.
+async fn cancel_on_signal(mut signals: Signals, remote: Remote, ui: Ui) {
+    signals.next().await;
+    remote.cancel();
+    ui.note("stopping; once more to stop at once");
+    signals.next().await;
+    std::process::exit(ExitStatus::Cancelled.number().into());
+}

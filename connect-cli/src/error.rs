@@ -1,0 +1,104 @@
+//! Why a command failed, in a form that can be shown.
+
+use fasp_core::ErrorCode;
+use fasp_net::Error as NetError;
+
+use crate::exit::ExitStatus;
+
+/// A failed command.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// Arguments that are fine one by one do not fit together, or the environment lacks something.
+    #[error("{message}")]
+    Arguments {
+        /// What is wrong, as one sentence without a full stop.
+        message: String,
+        /// What to type instead.
+        hint: String,
+    },
+    /// The server's own files.
+    #[error(transparent)]
+    Server(#[from] fasp_server::Error),
+    /// The connection, the other side, or a file of the transfer.
+    #[error(transparent)]
+    Net(#[from] fasp_net::Error),
+    /// Somebody stopped it before files moved.
+    #[error("cancelled")]
+    Cancelled,
+    /// Something could not be written for the user.
+    #[error("cannot write {what}")]
+    Output {
+        /// What it was.
+        what: String,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// Something could not be read from the user.
+    #[error("cannot read {what}")]
+    Input {
+        /// What it was.
+        what: &'static str,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl CommandError {
+    /// Makes an error about arguments.
+    pub fn arguments(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Arguments {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// Returns the public code.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Arguments { .. } => ErrorCode::Usage,
+            Self::Server(error) => error.code(),
+            Self::Net(error) => error.code(),
+            Self::Cancelled => ErrorCode::Cancelled,
+            Self::Output { .. } => ErrorCode::DiskWrite,
+            Self::Input { .. } => ErrorCode::DiskRead,
+        }
+    }
+
+    /// Returns what a person can try next, if there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Arguments { hint, .. } => Some(hint.clone()),
+            Self::Server(error) => error.hint(),
+            Self::Net(NetError::HostKeyUnconfirmed { .. }) => Some(
+                "compare the fingerprint with the one the server's owner gives you; then answer the question on a \
+                 terminal, or add --accept-new-host-key"
+                    .to_owned(),
+            ),
+            Self::Net(NetError::Refused {
+                code: ErrorCode::BadPath,
+                hint: None,
+                ..
+            }) => Some("name a path below the directory that 'connect-cli ls' shows".to_owned()),
+            Self::Net(NetError::Refused {
+                code: ErrorCode::NoSuchFile,
+                hint: None,
+                ..
+            }) => Some("check the path with connect-cli ls, or create it with -d".to_owned()),
+            Self::Net(error) => error.hint(),
+            Self::Cancelled => Some("nothing was transferred".to_owned()),
+            Self::Output { .. } | Self::Input { .. } => None,
+        }
+    }
+
+    /// Returns the exit status of the command.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            // Our own disk failed, not the network: the same command will not do better.
+            Self::Output { .. } | Self::Input { .. } => ExitStatus::Failure,
+            Self::Arguments { .. } | Self::Server(_) | Self::Net(_) | Self::Cancelled => {
+                ExitStatus::from_code(self.code())
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! From what was typed to what a command needs: the environment is read here, and rules between options are
+//! applied here.
+
+mod server;
+mod transfer;
+
+pub use self::{
+    server::{
+        LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
+    },
+    transfer::{
+        Carrier, Listing, NewHostKeys, Server, TransferRequest, Work, download, known_hosts_path,
+        ls, upload,
+    },
+};

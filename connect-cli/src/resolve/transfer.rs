@@ -1,0 +1,391 @@
+//! What `upload`, `download` and `ls` need.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
+
+use fasp_core::{DatagramCipher, RatePolicy};
+use fasp_net::{
+    event::ShownText,
+    request::{DATAGRAM_MAX, DATAGRAM_MIN, TransferOptions},
+};
+use transfer_spec::{Host, Location, ParseLocationError, Preserve, RemoteLocation};
+
+use crate::{
+    args::{ConnectionArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
+    error::CommandError,
+};
+
+/// The TCP port of a server's own control endpoint.
+const DEFAULT_PORT: u16 = 33001;
+
+/// A transfer, decided in every detail that the client decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRequest {
+    /// Whom to ask.
+    pub server: Server,
+    /// How to reach it.
+    pub carrier: Carrier,
+    /// Which files go where.
+    pub work: Work,
+    /// The policies.
+    pub options: TransferOptions,
+}
+
+/// A directory to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Whom to ask.
+    pub server: Server,
+    /// How to reach it.
+    pub carrier: Carrier,
+    /// The directory, as the server names it; empty for the start directory.
+    pub path: Vec<u8>,
+    /// Whether more than names is wanted.
+    pub long: bool,
+}
+
+/// An account on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The account; `None` leaves it to the ssh program.
+    pub user: Option<String>,
+    /// The machine.
+    pub host: Host,
+    /// The TCP port; `None` leaves it to the ssh program.
+    pub port: Option<u16>,
+}
+
+/// How the control connection gets to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carrier {
+    /// Our own SSH client to the server's own endpoint.
+    BuiltIn {
+        /// Private keys to offer; none named means the usual ones.
+        identities: Vec<PathBuf>,
+        /// The file with known host keys; `None` for the usual one.
+        known_hosts: Option<PathBuf>,
+        /// What happens with a key that is not in it.
+        new_host_keys: NewHostKeys,
+    },
+    /// The ssh program of this machine, which starts `connect-cli` on the other one.
+    SystemSsh {
+        /// Its further arguments.
+        arguments: Vec<OsString>,
+    },
+}
+
+/// What happens with the key of a server never seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewHostKeys {
+    /// A person is asked; without one the connection is refused.
+    Ask,
+    /// It is trusted and remembered.
+    Accept,
+}
+
+/// Which files go where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// From here to the server.
+    Upload {
+        /// Files and directories here.
+        sources: Vec<PathBuf>,
+        /// The path there.
+        destination: Vec<u8>,
+    },
+    /// From the server to here.
+    Download {
+        /// Files and directories there.
+        sources: Vec<Vec<u8>>,
+        /// The path here.
+        destination: PathBuf,
+    },
+}
+
+/// Resolves `upload`.
+///
+/// # Errors
+///
+/// When locations or options do not fit together.
+pub fn upload(
+    args: UploadArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<TransferRequest, CommandError> {
+    let (destination, sources) = split_last(&args.paths)?;
+    let Location::Remote(remote) = parse(destination)? else {
+        return Err(CommandError::arguments(
+            format!(
+                "the destination '{}' is on this machine",
+                shown(destination)
+            ),
+            "name it as [USER@]HOST:PATH; to fetch files, use connect-cli download",
+        ));
+    };
+    let sources = sources
+        .iter()
+        .map(|source| match parse(source)? {
+            Location::Local(path) => Ok(path),
+            Location::Remote(_) => Err(CommandError::arguments(
+                format!("the source '{}' is on another machine", shown(source)),
+                format!(
+                    "for a local file with a colon in its name, write ./{}",
+                    shown(source)
+                ),
+            )),
+        })
+        .collect::<Result<_, _>>()?;
+    let (server, carrier, destination) = connection(remote, args.connection, variable)?;
+    Ok(TransferRequest {
+        server,
+        carrier,
+        work: Work::Upload {
+            sources,
+            destination,
+        },
+        options: options(&args.transfer)?,
+    })
+}
+
+/// Resolves `download`.
+///
+/// # Errors
+///
+/// When locations or options do not fit together.
+pub fn download(
+    args: DownloadArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<TransferRequest, CommandError> {
+    let (destination, sources) = split_last(&args.paths)?;
+    let Location::Local(destination) = parse(destination)? else {
+        return Err(CommandError::arguments(
+            format!(
+                "the destination '{}' is on another machine",
+                shown(destination)
+            ),
+            "name a path here; to send files, use connect-cli upload",
+        ));
+    };
+    let mut remotes = sources.iter().map(|source| remote(source));
+    let first = remotes.next().unwrap_or_else(|| Err(too_few_paths()))?;
+    let mut paths = vec![first.path.clone()];
+    for next in remotes {
+        let next = next?;
+        if (&next.user, &next.host, next.port) != (&first.user, &first.host, first.port) {
+            return Err(CommandError::arguments(
+                "the sources are on different servers or accounts",
+                "download from one server at a time",
+            ));
+        }
+        paths.push(next.path);
+    }
+    let (server, carrier, _) = connection(first, args.connection, variable)?;
+    Ok(TransferRequest {
+        server,
+        carrier,
+        work: Work::Download {
+            sources: paths,
+            destination,
+        },
+        options: options(&args.transfer)?,
+    })
+}
+
+/// Resolves `ls`.
+///
+/// # Errors
+///
+/// When the location is not on another machine.
+pub fn ls(
+    args: ListArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Listing, CommandError> {
+    let location = remote(&args.location)?;
+    let (server, carrier, path) = connection(location, args.connection, variable)?;
+    Ok(Listing {
+        server,
+        carrier,
+        path,
+        long: args.long,
+    })
+}
+
+/// Returns the file with the keys of known servers: beside the user's other settings.
+///
+/// # Errors
+///
+/// When the environment has no home directory.
+pub fn known_hosts_path(
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<PathBuf, CommandError> {
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+        .map(|base| base.join("connect").join("known_hosts"))
+        .ok_or_else(|| {
+            CommandError::arguments(
+                "there is no home directory for the keys of known servers",
+                "name a file with --known-hosts FILE",
+            )
+        })
+}
+
+fn split_last(paths: &[OsString]) -> Result<(&OsString, &[OsString]), CommandError> {
+    match paths.split_last() {
+        Some((last, rest)) if !rest.is_empty() => Ok((last, rest)),
+        _ => Err(too_few_paths()),
+    }
+}
+
+fn too_few_paths() -> CommandError {
+    CommandError::arguments(
+        "a source and a destination are needed",
+        "connect-cli upload FILE USER@HOST:PATH",
+    )
+}
+
+fn remote(text: &OsStr) -> Result<RemoteLocation, CommandError> {
+    match parse(text)? {
+        Location::Remote(remote) => Ok(remote),
+        Location::Local(_) => Err(CommandError::arguments(
+            format!("'{}' is on this machine", shown(text)),
+            "name it as [USER@]HOST:PATH",
+        )),
+    }
+}
+
+fn parse(text: &OsStr) -> Result<Location, CommandError> {
+    Location::parse(text).map_err(|error: ParseLocationError| {
+        CommandError::arguments(
+            ShownText::from_message(&error.to_string()).to_string(),
+            "name a path here as PATH, one on a server as [USER@]HOST[:PORT]:PATH",
+        )
+    })
+}
+
+fn connection(
+    remote: RemoteLocation,
+    args: ConnectionArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<(Server, Carrier, Vec<u8>), CommandError> {
+    let port = one_port(remote.port, args.port)?;
+    if args.ssh || !args.ssh_arg.is_empty() {
+        return ssh_connection(remote, args, port);
+    }
+    let user = match remote.user {
+        Some(user) => user,
+        None => variable("USER")
+            .and_then(|user| user.into_string().ok())
+            .filter(|user| !user.is_empty())
+            .ok_or_else(|| {
+                CommandError::arguments("no user is named", "name one as USER@HOST:PATH")
+            })?,
+    };
+    let server = Server {
+        user: Some(user),
+        host: remote.host,
+        port: Some(port.unwrap_or(DEFAULT_PORT)),
+    };
+    let carrier = Carrier::BuiltIn {
+        identities: args.identity,
+        known_hosts: args.known_hosts,
+        new_host_keys: if args.accept_new_host_key {
+            NewHostKeys::Accept
+        } else {
+            NewHostKeys::Ask
+        },
+    };
+    Ok((server, carrier, remote.path))
+}
+
+fn ssh_connection(
+    remote: RemoteLocation,
+    args: ConnectionArgs,
+    port: Option<u16>,
+) -> Result<(Server, Carrier, Vec<u8>), CommandError> {
+    if args.accept_new_host_key || args.known_hosts.is_some() {
+        return Err(CommandError::arguments(
+            "with --ssh the ssh program checks the server's key",
+            "use --ssh-arg=-oStrictHostKeyChecking=accept-new or --ssh-arg=-oUserKnownHostsFile=FILE",
+        ));
+    }
+    let mut arguments = args.ssh_arg;
+    for identity in args.identity {
+        arguments.extend([OsString::from("-i"), identity.into_os_string()]);
+    }
+    let server = Server {
+        user: remote.user,
+        host: remote.host,
+        port,
+    };
+    Ok((server, Carrier::SystemSsh { arguments }, remote.path))
+}
+
+fn one_port(in_location: Option<u16>, in_option: Option<u16>) -> Result<Option<u16>, CommandError> {
+    match (in_location, in_option) {
+        (Some(a), Some(b)) if a != b => Err(CommandError::arguments(
+            format!("two ports are named: {a} in the location and {b} with --port"),
+            "name one of them",
+        )),
+        (a, b) => Ok(a.or(b)),
+    }
+}
+
+fn options(args: &TransferArgs) -> Result<TransferOptions, CommandError> {
+    check_rates(args)?;
+    let datagram_max = match args.datagram_size {
+        0 => None,
+        size @ DATAGRAM_MIN..=DATAGRAM_MAX => Some(size),
+        size => {
+            return Err(CommandError::arguments(
+                format!("a datagram of {size} bytes is not possible"),
+                format!("use {DATAGRAM_MIN} to {DATAGRAM_MAX}, or 0 to let the path decide"),
+            ));
+        }
+    };
+    Ok(TransferOptions {
+        overwrite: args.overwrite,
+        resume: args.resume,
+        symlinks: args.symbolic_links,
+        preserve: Preserve {
+            mode: args.preserve,
+            ..Preserve::default()
+        },
+        create_dir: args.create_dir,
+        target_rate: args.target_rate,
+        min_rate: args.min_rate,
+        policy: args.policy,
+        ciphers: args.cipher.map_or_else(
+            || vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
+            |cipher| vec![cipher],
+        ),
+        datagram_max,
+        ..TransferOptions::default()
+    })
+}
+
+fn check_rates(args: &TransferArgs) -> Result<(), CommandError> {
+    match args.target_rate {
+        Some(target) if args.min_rate > target => Err(CommandError::arguments(
+            format!(
+                "the minimum rate {} is above the target rate {target}",
+                args.min_rate
+            ),
+            "lower --min-rate or raise --target-rate",
+        )),
+        None if args.policy == RatePolicy::Fixed => Err(CommandError::arguments(
+            "policy 'fixed' needs a target rate: it sends at that rate whatever happens",
+            "add --target-rate, such as -l 100m, or use --policy high",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn shown(text: &OsStr) -> ShownText {
+    ShownText::from_bytes(text.as_encoded_bytes())
+}

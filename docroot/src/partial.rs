@@ -1,0 +1,425 @@
+//! A file while it is being received (D-1).
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, futimens, openat,
+    statat,
+};
+use rustix::io::Errno;
+
+use crate::attributes::{Attributes, FileKind, Identity, Metadata, permission_bits};
+use crate::dir::Dir;
+use crate::error::{Error, Result};
+use crate::publish::{Existing, Finished};
+
+/// How a partial is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartialOptions {
+    /// Continue a partial that is already there, if it can be trusted to be ours.
+    pub resume: bool,
+    /// The size the file will have, in bytes, as far as known: reserved on the disk at once.
+    pub size_hint: u64,
+    /// Permission bits while receiving, less the process's umask.
+    pub mode: u32,
+}
+
+impl Default for PartialOptions {
+    fn default() -> Self {
+        Self {
+            resume: false,
+            size_hint: 0,
+            mode: 0o666,
+        }
+    }
+}
+
+impl PartialOptions {
+    /// Sets whether a partial that is already there is continued.
+    #[must_use]
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Sets the size that is reserved on the disk at once.
+    #[must_use]
+    pub fn size_hint(mut self, bytes: u64) -> Self {
+        self.size_hint = bytes;
+        self
+    }
+
+    /// Sets the permission bits while receiving, less the process's umask.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+}
+
+/// A file under its temporary name, locked against other writers.
+///
+/// Dropping it removes it, unless [`Partial::keep`] was called.
+#[derive(Debug)]
+pub struct Partial {
+    // Dropped before the descriptor, so that the name is gone before the lock is.
+    unpublished: Unpublished,
+    file: OwnedFd,
+    resumed: u64,
+}
+
+/// A temporary name, removed when dropped unless it is to be kept or was published.
+#[derive(Debug)]
+pub(crate) struct Unpublished {
+    pub(crate) dir: Dir,
+    /// The final name.
+    pub(crate) name: Box<[u8]>,
+    pub(crate) temporary: Box<[u8]>,
+    pub(crate) keep: bool,
+    /// The state of the file system's sync errors before the first byte was written (D-6).
+    mark: u64,
+    /// A sync failed: what the page cache says is not what the disk says (D-6).
+    distrusted: bool,
+}
+
+impl Unpublished {
+    pub(crate) fn new(dir: &Dir, name: &[u8], temporary: Vec<u8>) -> Self {
+        let mark = dir.filesystem().mark();
+        let (name, temporary) = (name.into(), temporary.into());
+        Self {
+            dir: dir.clone(),
+            name,
+            temporary,
+            keep: false,
+            mark,
+            distrusted: false,
+        }
+    }
+
+    /// Notes that the bytes cannot be trusted any more.
+    pub(crate) fn distrust(&mut self) {
+        self.distrusted = true;
+    }
+
+    /// Returns true if a sync failed since the file was begun.
+    pub(crate) fn is_distrusted(&self) -> bool {
+        self.distrusted || self.dir.filesystem().failed_since(self.mark)
+    }
+}
+
+impl Drop for Unpublished {
+    fn drop(&mut self) {
+        if !self.temporary.is_empty() && (!self.keep || self.is_distrusted()) {
+            // What cannot be removed now is replaced by the next attempt.
+            let _ = self.dir.unlink(&self.temporary);
+        }
+    }
+}
+
+/// How often the name may change under us before that is an error.
+const MAX_ATTEMPTS: usize = 16;
+
+impl Dir {
+    /// Creates the file that `name` is received into: `name` with the partial suffix.
+    ///
+    /// Whatever has that name and is no regular file of ours with a single name is removed, never
+    /// followed or written to. So is a stale partial, unless `options` ask to resume it.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another writer has the partial; [`Error::NoSpace`] when the size
+    /// cannot be reserved; [`Error::IsADirectory`] when a directory is in the way; a
+    /// [`NameFault`](crate::NameFault) for names that may not be published; those of a failed write.
+    pub fn create_partial(&self, name: &[u8], options: &PartialOptions) -> Result<Partial> {
+        self.check_final_name(name)?;
+        let temporary = self.partial_name(name);
+        for _ in 0..MAX_ATTEMPTS {
+            let (file, resumed) = match self.create_locked(&temporary, options.mode)? {
+                Some(file) => (file, 0),
+                None => match self.take_over(&temporary, options.resume)? {
+                    Some(found) => found,
+                    None => continue,
+                },
+            };
+            let mut unpublished = Unpublished::new(self, name, temporary);
+            // What was received before outlives a disk that is full now.
+            unpublished.keep = resumed > 0;
+            reserve(&file, options.size_hint)?;
+            unpublished.keep = false;
+            return Ok(Partial {
+                unpublished,
+                file,
+                resumed,
+            });
+        }
+        Err(Error::InUse)
+    }
+
+    /// Creates a new file and locks it. Nothing if the name is taken.
+    fn create_locked(&self, temporary: &[u8], mode: u32) -> Result<Option<OwnedFd>> {
+        let file = match create_new(self, temporary, permission_bits(mode | 0o600)) {
+            Ok(file) => file,
+            Err(Errno::EXIST) => return Ok(None),
+            Err(errno) => return Err(Error::open(errno, Error::Write)),
+        };
+        lock(&file)?;
+        Ok(self.still_names(temporary, &file)?.then_some(file))
+    }
+
+    /// Looks at what has the name already: continues it, or removes it and returns nothing.
+    fn take_over(&self, temporary: &[u8], resume: bool) -> Result<Option<(OwnedFd, u64)>> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(self.as_fd(), temporary, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::MFILE | Errno::NFILE) => {
+                return Err(Error::TooManyOpenFiles(Errno::MFILE.into()));
+            }
+            // A link, a socket, somebody else's file: nothing of ours.
+            Err(_) => return self.discard(temporary),
+        };
+        let attributes = Attributes::of(&fstat(&file).map_err(Error::stat)?);
+        let ours = attributes.kind == FileKind::File
+            && attributes.uid == rustix::process::geteuid().as_raw()
+            // A second name may lie anywhere, put there for us to write through.
+            && attributes.links == 1;
+        if !ours {
+            return self.discard(temporary);
+        }
+        lock(&file)?;
+        if !self.still_names(temporary, &file)? {
+            return Ok(None);
+        }
+        if !resume {
+            return self.discard(temporary);
+        }
+        clear_nonblock(&file)?;
+        Ok(Some((file, attributes.size)))
+    }
+
+    fn discard<T>(&self, temporary: &[u8]) -> Result<Option<T>> {
+        match self.unlink(temporary) {
+            Ok(()) | Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::open(errno, Error::Write)),
+        }
+    }
+
+    /// Returns true if the name still belongs to the open file: between opening and locking it,
+    /// its former writer may have published it, and another may have made a new one.
+    fn still_names(&self, name: &[u8], file: &OwnedFd) -> Result<bool> {
+        let open = Attributes::of(&fstat(file).map_err(Error::stat)?);
+        match statat(self.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Attributes::of(&stat).is_same_object(&open)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::stat(errno)),
+        }
+    }
+}
+
+impl Partial {
+    /// Writes all of `data` at `offset`, in bytes from the start.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::TooBig`], [`Error::Write`].
+    pub fn write_all_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        write_all_at(&self.file, data, offset)
+    }
+
+    /// Writes all of `slices`, one after the other, at `offset`.
+    ///
+    /// # Errors
+    /// As [`Partial::write_all_at`].
+    pub fn write_vectored_at(&self, slices: &[IoSlice<'_>], mut offset: u64) -> Result<()> {
+        let mut rest = slices;
+        while !rest.is_empty() {
+            let mut written = match rustix::io::pwritev(&self.file, rest, offset) {
+                Ok(written) => written,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(Error::write(errno)),
+            };
+            offset = advance(offset, written)?;
+            let mut progress = written > 0;
+            while let Some((first, others)) = rest.split_first() {
+                if written < first.len() {
+                    break;
+                }
+                written -= first.len();
+                rest = others;
+                progress = true;
+            }
+            match rest.split_first() {
+                None => return Ok(()),
+                // A short write ended inside a slice: finish that one by itself.
+                Some((first, others)) if written > 0 => {
+                    self.write_all_at(&first[written..], offset)?;
+                    offset = advance(offset, first.len() - written)?;
+                    rest = others;
+                }
+                Some(_) if progress => {}
+                Some(_) => return Err(Error::write(Errno::IO)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts or extends the file to `length` bytes.
+    ///
+    /// # Errors
+    /// As [`Partial::write_all_at`].
+    pub fn set_len(&self, length: u64) -> Result<()> {
+        ftruncate(&self.file, length).map_err(Error::write)
+    }
+
+    /// Reads what was written, to verify it; returns how many bytes there were.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        loop {
+            match rustix::io::pread(&self.file, &mut *buffer, offset) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(Error::read),
+            }
+        }
+    }
+
+    /// Makes the bytes written so far durable, so that a checkpoint may claim them.
+    ///
+    /// # Errors
+    /// [`Error::Write`]: the partial is removed when dropped, whether or not it was to be kept.
+    pub fn sync(&mut self) -> Result<()> {
+        sync_data(&self.file).inspect_err(|_| self.unpublished.distrust())
+    }
+
+    /// Leaves the partial on the disk when it is dropped unpublished, so that it can be resumed.
+    pub fn keep(&mut self) {
+        self.unpublished.keep = true;
+    }
+
+    /// Sets metadata and hands the file over for publishing under its final name.
+    ///
+    /// # Errors
+    /// [`Error::Write`] when a sync failed before.
+    pub fn finish(self, metadata: &Metadata, existing: Existing) -> Result<Finished> {
+        if self.unpublished.is_distrusted() {
+            return Err(Error::write(Errno::IO));
+        }
+        let metadata_applied = apply(&self.file, metadata)?;
+        Ok(Finished::new(
+            self.unpublished,
+            Some(self.file),
+            existing,
+            metadata_applied,
+        ))
+    }
+
+    /// Returns what tells this file from others; the size is what was written so far.
+    ///
+    /// # Errors
+    /// [`Error::Stat`].
+    pub fn identity(&self) -> Result<Identity> {
+        Ok(Attributes::of(&fstat(&self.file).map_err(Error::stat)?).identity())
+    }
+
+    /// Returns the length the partial had when it was taken over, 0 for a new one.
+    pub fn resumed_length(&self) -> u64 {
+        self.resumed
+    }
+}
+
+/// Creates a file that did not exist; anything that has the name already is an error.
+pub(crate) fn create_new(dir: &Dir, name: &[u8], mode: Mode) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        match openat(dir.as_fd(), name, flags, mode) {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+pub(crate) fn write_all_at(file: &OwnedFd, mut data: &[u8], mut offset: u64) -> Result<()> {
+    while !data.is_empty() {
+        match rustix::io::pwrite(file, data, offset) {
+            Ok(0) => return Err(Error::write(Errno::IO)),
+            Ok(written) => {
+                offset = advance(offset, written)?;
+                data = &data[written..];
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::write(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Sets metadata through the descriptor. Returns false if the file system does not keep such.
+pub(crate) fn apply(file: &OwnedFd, metadata: &Metadata) -> Result<bool> {
+    let mut applied = true;
+    let mut note = |result: rustix::io::Result<()>| match result {
+        Ok(()) => Ok(()),
+        // The file is ours, so a refusal means a file system without modes or times.
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+            applied = false;
+            Ok(())
+        }
+        Err(errno) => Err(Error::write(errno)),
+    };
+    if let Some(mode) = metadata.permissions() {
+        note(fchmod(file, mode))?;
+    }
+    if let Some(times) = metadata.timestamps() {
+        note(futimens(file, &times))?;
+    }
+    Ok(applied)
+}
+
+/// Makes the content of a file durable, with what is needed to find it.
+pub(crate) fn sync_data(file: &OwnedFd) -> Result<()> {
+    #[cfg(test)]
+    crate::publish::steps::note(crate::publish::steps::Step::FileSynced);
+    loop {
+        #[cfg(target_vendor = "apple")]
+        let result = rustix::fs::fcntl_fullfsync(file);
+        #[cfg(not(target_vendor = "apple"))]
+        let result = rustix::fs::fdatasync(file);
+        match result {
+            Err(Errno::INTR) => {}
+            result => return result.map_err(Error::write),
+        }
+    }
+}
+
+fn lock(file: &OwnedFd) -> Result<()> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        // Some network file systems have no locks; their users have one writer.
+        Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(Error::InUse),
+        Err(errno) => Err(Error::write(errno)),
+    }
+}
+
+pub(crate) fn clear_nonblock(file: &OwnedFd) -> Result<()> {
+    rustix::fs::fcntl_setfl(file, OFlags::empty()).map_err(Error::read)
+}
+
+/// Reserves space without changing the length, where the file system can (D-12).
+fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    if bytes > 0 {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {}
+            Err(errno) => return Err(Error::write(errno)),
+        }
+    }
+    let _ = (file, bytes);
+    Ok(())
+}
+
+fn advance(offset: u64, written: usize) -> Result<u64> {
+    offset
+        .checked_add(written as u64)
+        .ok_or_else(|| Error::write(Errno::FBIG))
+}

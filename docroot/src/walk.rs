@@ -1,0 +1,336 @@
+//! Everything beneath a source path, streamed, parents before children.
+
+use std::fmt;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, readlinkat, statat};
+
+use crate::attributes::{Attributes, FileKind};
+use crate::error::{Error, NameFault, Result};
+use crate::escape::Escaped;
+use crate::listing::NameReader;
+use crate::path::{EntryPath, MAX_DEPTH, MAX_PATH};
+use crate::resolve::LinkRule;
+use crate::root::{Docroot, LOOK, OPEN_DIRECTORY};
+
+/// What a sender does with symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SymlinkPolicy {
+    /// Send what they point at, as long as that lies beneath the root.
+    #[default]
+    Follow,
+    /// Send them as links.
+    Copy,
+    /// Send them as links, which replace what the receiver has.
+    CopyForce,
+    /// Leave them out.
+    Skip,
+}
+
+/// How a tree is walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct WalkOptions {
+    /// What happens to symbolic links.
+    pub symlinks: SymlinkPolicy,
+}
+
+impl WalkOptions {
+    /// Sets what happens to symbolic links.
+    #[must_use]
+    pub fn symlinks(mut self, policy: SymlinkPolicy) -> Self {
+        self.symlinks = policy;
+        self
+    }
+}
+
+/// One object that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Where it is beneath the root.
+    pub path: EntryPath,
+    /// Its attributes; those of the object pointed at, where a link was followed.
+    pub attributes: Attributes,
+    /// What a link says, if it is one.
+    pub target: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// Returns what the object is.
+    pub fn kind(&self) -> FileKind {
+        self.attributes.kind
+    }
+}
+
+/// One object that cannot be sent. The walk goes on behind it.
+#[derive(Debug)]
+pub struct EntryError {
+    /// Where it is beneath the root. Not an [`EntryPath`], because it may be too long for one.
+    pub path: Vec<u8>,
+    /// Why not.
+    pub error: Error,
+}
+
+impl fmt::Display for EntryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", Escaped(&self.path), self.error)
+    }
+}
+
+impl std::error::Error for EntryError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// The walk itself: an iterator that holds one descriptor for each level it has gone down.
+///
+/// Each directory comes before what is in it; its content is sorted by name unless there are very
+/// many names. Pipes, sockets and devices are reported as errors, and so are directories that
+/// cannot be read; neither ends the walk.
+#[derive(Debug)]
+pub struct Walk {
+    root: Docroot,
+    options: WalkOptions,
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    /// The path of the directory, whose names come next.
+    path: EntryPath,
+    depth: usize,
+    names: NameReader,
+    /// File system and file of the directory, to notice loops; none for where the walk starts.
+    id: Option<(u64, u64)>,
+}
+
+impl Docroot {
+    /// Opens the directory that holds a source the local user named, and returns it with the name
+    /// of the source in it. A path that ends in no name gives the directory itself.
+    ///
+    /// # Errors
+    /// As [`Docroot::open`] and [`EntryPath::parse`].
+    pub fn for_source(path: &Path) -> Result<(Self, EntryPath)> {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let Some(name) = path.file_name() else {
+            return Ok((Self::open(path)?, EntryPath::root()));
+        };
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        Ok((
+            Self::open(parent)?,
+            EntryPath::from_components([name.as_bytes()])?,
+        ))
+    }
+
+    /// Walks over what is at `start`: a file, or a directory with everything in it.
+    ///
+    /// The root itself is not among the entries. Directories on the way to `start` may be links
+    /// that stay beneath the root.
+    ///
+    /// # Errors
+    /// Those of reaching the directory that holds `start`; whether `start` itself exists is told
+    /// by the first entry.
+    pub fn walk(&self, start: &EntryPath, options: WalkOptions) -> Result<Walk> {
+        let mut walk = Walk {
+            root: self.clone(),
+            options,
+            levels: Vec::new(),
+        };
+        match start.parent().zip(start.file_name()) {
+            Some((parent, name)) => {
+                let flags = LOOK | OFlags::DIRECTORY;
+                let fd = self.open_beneath(parent.as_bytes(), flags, LinkRule::FollowBeneath)?;
+                let depth = parent.depth();
+                let names = NameReader::single(fd, name);
+                walk.levels.push(Level {
+                    path: parent,
+                    depth,
+                    names,
+                    id: None,
+                });
+            }
+            None => {
+                let fd = self.open_beneath(b"", OPEN_DIRECTORY, LinkRule::Refuse)?;
+                let stat = fstat(&fd).map_err(Error::stat)?;
+                let id = Some((Attributes::of(&stat).device, Attributes::of(&stat).inode));
+                let names = NameReader::new(fd);
+                walk.levels.push(Level {
+                    path: start.clone(),
+                    depth: 0,
+                    names,
+                    id,
+                });
+            }
+        }
+        Ok(walk)
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Result<Entry, EntryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let level = self.levels.last_mut()?;
+            let depth = level.depth + 1;
+            let Some(next) = level.names.next_name() else {
+                self.levels.pop();
+                continue;
+            };
+            let (fd, name, kind) = match next {
+                Ok(found) => found,
+                Err(error) => {
+                    let path = level.path.as_bytes().to_vec();
+                    return Some(Err(EntryError { path, error }));
+                }
+            };
+            let path = level.path.child(name);
+            if let Err(fault) = check_limits(&path, depth) {
+                return Some(Err(EntryError {
+                    path: path.into_bytes(),
+                    error: fault.into(),
+                }));
+            }
+            let place = Place {
+                root: &self.root,
+                dir: fd,
+                name,
+                path: &path,
+            };
+            return Some(match place.look(kind, self.options) {
+                Ok(Found::Nothing) => continue,
+                Ok(Found::Object(attributes, target)) => Ok(Entry {
+                    path,
+                    attributes,
+                    target,
+                }),
+                Ok(Found::Directory(attributes, fd)) => self.descend(path, depth, attributes, fd),
+                Err(error) => Err(EntryError {
+                    path: path.into_bytes(),
+                    error,
+                }),
+            });
+        }
+    }
+}
+
+fn check_limits(path: &EntryPath, depth: usize) -> Result<(), NameFault> {
+    if path.as_bytes().len() > MAX_PATH {
+        Err(NameFault::PathTooLong)
+    } else if depth > MAX_DEPTH {
+        Err(NameFault::TooDeep)
+    } else {
+        Ok(())
+    }
+}
+
+/// What was found under a name.
+enum Found {
+    /// A link that is left out.
+    Nothing,
+    /// A file, or a link with its target.
+    Object(Attributes, Option<Vec<u8>>),
+    /// A directory, open for reading.
+    Directory(Attributes, OwnedFd),
+}
+
+impl Walk {
+    /// Goes down into a directory, unless the walk is inside it already.
+    fn descend(
+        &mut self,
+        path: EntryPath,
+        depth: usize,
+        attributes: Attributes,
+        fd: OwnedFd,
+    ) -> Result<Entry, EntryError> {
+        let id = (attributes.device, attributes.inode);
+        if self.levels.iter().any(|level| level.id == Some(id)) {
+            return Err(EntryError {
+                path: path.into_bytes(),
+                error: Error::LinkLoop,
+            });
+        }
+        let names = NameReader::new(fd);
+        self.levels.push(Level {
+            path: path.clone(),
+            depth,
+            names,
+            id: Some(id),
+        });
+        Ok(Entry {
+            path,
+            attributes,
+            target: None,
+        })
+    }
+}
+
+/// A name in an open directory, and its path from the root.
+struct Place<'a> {
+    root: &'a Docroot,
+    dir: BorrowedFd<'a>,
+    name: &'a [u8],
+    path: &'a EntryPath,
+}
+
+impl Place<'_> {
+    /// Finds out what the name stands for. `kind` is what the directory said.
+    fn look(&self, kind: FileKind, options: WalkOptions) -> Result<Found> {
+        if kind == FileKind::Directory {
+            // Opened at once: that tells the attributes as well.
+            return self.open_directory();
+        }
+        let attributes = match statat(self.dir, self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Attributes::of(&stat),
+            Err(errno) => return Err(Error::stat(errno)),
+        };
+        match attributes.kind {
+            FileKind::File => Ok(Found::Object(attributes, None)),
+            FileKind::Directory => self.open_directory(),
+            FileKind::Symlink => match options.symlinks {
+                SymlinkPolicy::Skip => Ok(Found::Nothing),
+                SymlinkPolicy::Follow => self.follow(),
+                SymlinkPolicy::Copy | SymlinkPolicy::CopyForce => {
+                    let target = readlinkat(self.dir, self.name, Vec::new())
+                        .map_err(|errno| Error::open(errno, Error::Read))?;
+                    Ok(Found::Object(attributes, Some(target.into_bytes())))
+                }
+            },
+            kind => Err(Error::NotRegular(kind)),
+        }
+    }
+
+    fn open_directory(&self) -> Result<Found> {
+        let flags = OPEN_DIRECTORY | OFlags::NOFOLLOW;
+        let fd = openat(self.dir, self.name, flags, Mode::empty())
+            .map_err(|errno| Error::open(errno, Error::Read))?;
+        let attributes = Attributes::of(&fstat(&fd).map_err(Error::stat)?);
+        Ok(Found::Directory(attributes, fd))
+    }
+
+    /// Follows a link by its whole path, because it may point anywhere beneath the root.
+    fn follow(&self) -> Result<Found> {
+        let path = self.path.as_bytes();
+        let fd = self
+            .root
+            .open_beneath(path, LOOK, LinkRule::FollowBeneath)?;
+        let attributes = Attributes::of(&fstat(&fd).map_err(Error::stat)?);
+        match attributes.kind {
+            FileKind::File => Ok(Found::Object(attributes, None)),
+            FileKind::Directory => {
+                let fd = openat(&fd, ".", OPEN_DIRECTORY, Mode::empty())
+                    .map_err(|errno| Error::open(errno, Error::Read))?;
+                Ok(Found::Directory(attributes, fd))
+            }
+            kind => Err(Error::NotRegular(kind)),
+        }
+    }
+}

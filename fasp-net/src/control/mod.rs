@@ -1,0 +1,12 @@
+//! The control channel (protocol §2): an authenticated, ordered stream of messages between client and server.
+
+pub mod external;
+mod framing;
+pub mod known_hosts;
+pub mod message;
+pub mod ssh;
+mod user_file;
+mod wire;
+
+pub use framing::{Control, ControlReceiver, ControlSender};
+pub use message::Message;

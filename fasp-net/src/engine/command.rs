@@ -1,0 +1,69 @@
+//! What other threads tell a session's thread, and what it tells them.
+
+use crossbeam_channel::{Receiver, Sender};
+use fasp_core::session::Statistics;
+use fasp_core::{ErrorCode, Rate, RatePolicy};
+
+use crate::event::{Event, Outcome};
+
+/// A wish for a running session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Stop sending data, or continue.
+    Pause(bool),
+    /// Change rates or policy; what is absent stays.
+    Rates {
+        /// New target rate.
+        target: Option<Rate>,
+        /// New minimum rate.
+        min: Option<Rate>,
+        /// New policy.
+        policy: Option<RatePolicy>,
+    },
+    /// End the session now, with this reason.
+    Abort {
+        /// The code.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+}
+
+/// What a session's thread tells its owner.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// The first valid datagram of the peer arrived.
+    Connected,
+    /// Something for the user.
+    Event(Event),
+    /// The session's figures, about five times a second.
+    Statistics(Statistics),
+    /// The session is over; the last report.
+    Finished(Finish),
+}
+
+/// How a session ended.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// What was done until then.
+    pub outcome: Outcome,
+    /// Why it ended early, if it did.
+    pub error: Option<(ErrorCode, String)>,
+    /// Whether the other side said so.
+    pub by_peer: bool,
+}
+
+/// A running session, seen from outside its thread.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) commands: Sender<Command>,
+    /// What the session reports.
+    pub reports: Receiver<Report>,
+}
+
+impl Handle {
+    /// Sends a wish; one for a session that is over is dropped.
+    pub fn send(&self, command: Command) {
+        self.commands.send(command).ok();
+    }
+}

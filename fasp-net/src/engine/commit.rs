@@ -1,0 +1,64 @@
+//! The commit thread: makes finished files durable and visible in groups (rule D-2).
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use docroot::{CommitGroup, Finished};
+
+use super::storage::{Settled, StorageEvent};
+use crate::Error;
+
+/// Files in one group at most.
+const MAX_GROUP: usize = 2048;
+/// How long a group waits for more files.
+const GATHER: Duration = Duration::from_millis(20);
+/// Finished files waiting for the thread.
+const QUEUE: usize = 4096;
+
+/// A finished file, and what to say when it is durable.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) file: u32,
+    pub(super) path: Vec<u8>,
+    pub(super) size: u64,
+    pub(super) finished: Finished,
+}
+
+/// Starts the thread; it ends when the sender is dropped and everything is committed.
+pub(super) fn start(results: Sender<StorageEvent>) -> Result<Sender<Pending>, Error> {
+    let (sender, queue) = bounded(QUEUE);
+    thread::Builder::new()
+        .name("fasp-commit".into())
+        .spawn(move || run(&queue, &results))
+        .map_err(Error::Thread)?;
+    Ok(sender)
+}
+
+fn run(queue: &Receiver<Pending>, results: &Sender<StorageEvent>) {
+    let mut group = CommitGroup::new();
+    while let Ok(first) = queue.recv() {
+        add(&mut group, first);
+        let until = Instant::now() + GATHER;
+        while group.len() < MAX_GROUP {
+            match queue.recv_deadline(until) {
+                Ok(pending) => add(&mut group, pending),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let mut settled = Vec::with_capacity(group.len());
+        for ((file, path, size), result) in group.commit() {
+            settled.push(match result {
+                Ok(()) => Settled::done(file, path, size),
+                Err(error) => Settled::failed(file, path, &error),
+            });
+        }
+        if results.send(StorageEvent::Settled(settled)).is_err() {
+            return;
+        }
+    }
+}
+
+fn add(group: &mut CommitGroup<(u32, Vec<u8>, u64)>, pending: Pending) {
+    group.add((pending.file, pending.path, pending.size), pending.finished);
+}

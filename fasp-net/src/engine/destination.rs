@@ -1,0 +1,254 @@
+//! Where received entries go: the naming rules of `ascp`, and what a download may touch (rule P-9).
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+
+use docroot::{Docroot, EntryPath, FileKind, LinkRule};
+
+use super::sources::beneath;
+use crate::Error;
+
+/// A resolved destination.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    root: Docroot,
+    /// Directory that entries go into, beneath the root.
+    base: EntryPath,
+    /// New name of the single source, when the destination names something that does not exist.
+    new_name: Option<Vec<u8>>,
+    /// First components that the other side may name; nothing means any.
+    allowed: Option<Vec<Vec<u8>>>,
+    /// Nothing is there yet, so nothing has to be asked about.
+    is_new: bool,
+}
+
+impl Destination {
+    /// Resolves a destination beneath a root, as a server does for an upload.
+    ///
+    /// # Errors
+    /// [`Error::File`] with code 41 outside the root, 4 when the parent is missing; [`Error::NotADirectory`].
+    pub fn beneath(
+        root: &Docroot,
+        path: &[u8],
+        sources: usize,
+        create_dir: bool,
+    ) -> Result<Self, Error> {
+        let shown = docroot::escape_name(path).into_owned();
+        let failed = |source| Error::File {
+            path: shown.clone(),
+            source,
+        };
+        let entry = beneath(path).map_err(failed)?;
+        let is_directory_named = path.ends_with(b"/");
+        Self::resolve(
+            root,
+            entry,
+            sources,
+            create_dir || is_directory_named,
+            &shown,
+        )
+    }
+
+    /// Resolves a local destination, as a client does for a download of `sources`.
+    ///
+    /// # Errors
+    /// As [`Destination::beneath`].
+    pub fn local(path: &Path, sources: &[Vec<u8>], create_dir: bool) -> Result<Self, Error> {
+        let shown = path.display().to_string();
+        let failed = |source| Error::File {
+            path: shown.clone(),
+            source,
+        };
+        let text = path.as_os_str().as_bytes();
+        let is_directory_named = text.ends_with(b"/");
+        let (root, entry) = match Docroot::open(path) {
+            Ok(root) => (root, EntryPath::root()),
+            // Not a directory yet: its parent is the root, and the rules below decide.
+            Err(_) => {
+                let trimmed = OsStr::from_bytes(trim_slashes(text));
+                Docroot::for_source(Path::new(trimmed)).map_err(failed)?
+            }
+        };
+        let count = sources.len();
+        let mut destination = Self::resolve(
+            &root,
+            entry,
+            count,
+            create_dir || is_directory_named,
+            &shown,
+        )?;
+        destination.allowed = Some(sources.iter().map(|s| last_name(s).to_vec()).collect());
+        Ok(destination)
+    }
+
+    fn resolve(
+        root: &Docroot,
+        path: EntryPath,
+        sources: usize,
+        create_dir: bool,
+        shown: &str,
+    ) -> Result<Self, Error> {
+        let failed = |source| Error::File {
+            path: shown.to_owned(),
+            source,
+        };
+        let existing = root.stat(&path, LinkRule::Refuse).map_err(failed)?;
+        let new = |base, new_name, is_new| Self {
+            root: root.clone(),
+            base,
+            new_name,
+            allowed: None,
+            is_new,
+        };
+        match existing.map(|a| a.kind) {
+            Some(FileKind::Directory) => {
+                let mut entries = root.list(&path, LinkRule::Refuse).map_err(failed)?;
+                let is_empty = entries.next().is_none();
+                Ok(new(path, None, is_empty))
+            }
+            Some(_) if create_dir || sources > 1 => Err(Error::NotADirectory {
+                path: shown.to_owned(),
+            }),
+            None if create_dir => Ok(new(path, None, true)),
+            None if sources > 1 => Err(Error::NotADirectory {
+                path: shown.to_owned(),
+            }),
+            found => {
+                let parent = path.parent().unwrap_or(EntryPath::root());
+                let name = path.file_name().map(<[u8]>::to_vec);
+                match root
+                    .stat(&parent, LinkRule::Refuse)
+                    .map_err(failed)?
+                    .map(|a| a.kind)
+                {
+                    Some(FileKind::Directory) => Ok(new(parent, name, found.is_none())),
+                    Some(_) => Err(Error::NotADirectory {
+                        path: parent.to_string(),
+                    }),
+                    None => Err(failed(docroot::Error::NotFound)),
+                }
+            }
+        }
+    }
+
+    /// The root that everything stays beneath.
+    pub fn root(&self) -> &Docroot {
+        &self.root
+    }
+
+    /// Whether nothing is there yet.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Where an entry of the other side's list goes.
+    ///
+    /// # Errors
+    /// Code 41 for a name that was not asked for, 55 and 56 for names that cannot be (table of rule P-9).
+    pub(super) fn place(&self, path: &[u8]) -> Result<EntryPath, docroot::Error> {
+        let path = if path.is_empty() {
+            EntryPath::root()
+        } else {
+            EntryPath::parse(path)?
+        };
+        let Some(first) = path.components().next() else {
+            return Ok(self.base.clone());
+        };
+        if self
+            .allowed
+            .as_ref()
+            .is_some_and(|allowed| !allowed.iter().any(|a| a.is_empty() || a == first))
+        {
+            return Err(docroot::Error::OutsideRoot);
+        }
+        match &self.new_name {
+            None => self.base.join(&path),
+            Some(name) => {
+                let renamed = std::iter::once(name.as_slice()).chain(path.components().skip(1));
+                self.base.join(&EntryPath::from_components(renamed)?)
+            }
+        }
+    }
+}
+
+fn trim_slashes(text: &[u8]) -> &[u8] {
+    let end = text
+        .iter()
+        .rposition(|b| *b != b'/')
+        .map_or(text.len().min(1), |at| at + 1);
+    &text[..end]
+}
+
+/// The last component of a remote path; empty for the root itself, whose entries have any name.
+fn last_name(path: &[u8]) -> &[u8] {
+    let trimmed = trim_slashes(path);
+    match trimmed.rsplit(|b| *b == b'/').next() {
+        Some(b"." | b"/") | None => b"",
+        Some(name) => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "test set-up")]
+
+    use super::*;
+
+    fn place(
+        root: &Path,
+        dest: &str,
+        sources: usize,
+        create: bool,
+        path: &str,
+    ) -> Result<String, u8> {
+        let root = Docroot::open(root).unwrap();
+        let destination = Destination::beneath(&root, dest.as_bytes(), sources, create)
+            .map_err(|e| e.code().number())?;
+        destination
+            .place(path.as_bytes())
+            .map(|p| p.to_string())
+            .map_err(|e| e.code().number())
+    }
+
+    #[test]
+    fn the_renaming_table_of_ascp_holds() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        assert_eq!(place(root, "x/y", 1, false, "f1"), Err(4), "parent missing");
+        std::fs::create_dir(root.join("x")).unwrap();
+        assert_eq!(place(root, "x/y", 1, false, "f1"), Ok("x/y".into()));
+        std::fs::create_dir(root.join("x/y")).unwrap();
+        assert_eq!(place(root, "x/y", 1, false, "f1"), Ok("x/y/f1".into()));
+        assert_eq!(place(root, "x", 2, false, "f2"), Ok("x/f2".into()));
+        assert_eq!(place(root, "n", 1, false, "D/s/b"), Ok("n/s/b".into()));
+        assert_eq!(place(root, "n", 1, true, "f1"), Ok("n/f1".into()));
+        assert_eq!(place(root, "n", 1, true, "D/s/b"), Ok("n/D/s/b".into()));
+        assert_eq!(place(root, "n", 2, false, "f1"), Err(6));
+        assert_eq!(place(root, "/", 1, false, "f1"), Ok("f1".into()));
+        assert_eq!(place(root, ".", 1, false, "f1"), Ok("f1".into()));
+    }
+
+    #[test]
+    fn f80_destinations_and_entries_cannot_leave_the_root() {
+        let temp = tempfile::tempdir().unwrap();
+        for dest in ["..", "../x", "a/../../b", "x/.."] {
+            assert_eq!(place(temp.path(), dest, 1, true, "f"), Err(41), "{dest}");
+        }
+        for path in ["..", "../f", "a/../../b", "/etc/passwd", "./f", "a//b"] {
+            assert_eq!(place(temp.path(), "n", 1, true, path), Err(41), "{path}");
+        }
+    }
+
+    #[test]
+    fn p9_a_download_accepts_only_what_was_asked_for() {
+        let temp = tempfile::tempdir().unwrap();
+        let destination = Destination::local(temp.path(), &[b"/in/data/".to_vec()], false).unwrap();
+        assert_eq!(destination.place(b"data/a").unwrap().to_string(), "data/a");
+        assert_eq!(
+            destination.place(b".bashrc").unwrap_err().code().number(),
+            41
+        );
+        let single =
+            Destination::local(&temp.path().join("mine"), &[b"theirs".to_vec()], false).unwrap();
+        assert_eq!(single.place(b"theirs").unwrap().to_string(), "mine");
+    }
+}

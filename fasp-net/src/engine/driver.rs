@@ -1,0 +1,289 @@
+//! The session thread: joins socket, timers, disk and state machines. It holds no protocol decision.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Select, bounded, unbounded};
+use fasp_core::{BlockWrite, Event, RateLimits, Session, SessionConfig, TransmitBatch};
+
+use super::command::{Command, Handle};
+use super::lister::ListOptions;
+use super::receiver::{ReceiverOptions, ReceiverProgram};
+use super::reporter::Reporter;
+use super::sender::SenderProgram;
+use super::sources::Sources;
+use crate::Error;
+use crate::port::{Inbound, Port, Registration};
+
+/// Buffers of datagrams worked through before anything is sent.
+const INPUT_ROUND: usize = 16;
+/// Batches sent before anything is received.
+const OUTPUT_ROUND: usize = 16;
+/// Longest sleep, whatever the timers say.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+/// How late the kernel may wake the thread: pacing wants it sharp.
+const TIMER_SLACK_NANOS: u64 = 10_000;
+
+/// Everything a session thread starts with.
+#[derive(Debug)]
+pub(crate) struct Spawn {
+    pub(crate) port: Port,
+    pub(crate) registration: Registration,
+    pub(crate) config: SessionConfig,
+    pub(crate) work: Work,
+}
+
+/// What the session does.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Send {
+        sources: Sources,
+        options: ListOptions,
+    },
+    Receive(ReceiverOptions),
+}
+
+/// Starts a session's threads.
+pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
+    let (commands, command_receiver) = bounded(64);
+    let (report_sender, reports) = unbounded();
+    let Spawn {
+        port,
+        registration,
+        config,
+        work,
+    } = spawn;
+    let now = Instant::now();
+    let program = match work {
+        Work::Send { sources, options } => Program::Sender(SenderProgram::new(sources, options)?),
+        Work::Receive(options) => {
+            Program::Receiver(ReceiverProgram::new(options, port.clone(), now)?)
+        }
+    };
+    let mut driver = Driver {
+        session: Session::new(now, config),
+        batch: TransmitBatch::new(port.max_segments()),
+        port,
+        registration,
+        commands: command_receiver,
+        program,
+        reporter: Reporter::new(report_sender, now),
+        writes: Vec::new(),
+        limited: false,
+        error: None,
+        by_peer: false,
+    };
+    thread::Builder::new()
+        .name("fasp-session".into())
+        .spawn(move || {
+            let slack = std::num::NonZeroU64::new(TIMER_SLACK_NANOS);
+            // Without it pacing is a little coarser.
+            rustix::thread::set_current_timer_slack(slack).ok();
+            driver.run();
+            let statistics = driver.session.statistics();
+            driver
+                .reporter
+                .finish(Instant::now(), &statistics, driver.error, driver.by_peer);
+        })
+        .map_err(Error::Thread)?;
+    Ok(Handle { commands, reports })
+}
+
+#[derive(Debug)]
+enum Program {
+    Sender(SenderProgram),
+    Receiver(ReceiverProgram),
+}
+
+#[derive(Debug)]
+struct Driver {
+    session: Session,
+    port: Port,
+    registration: Registration,
+    commands: Receiver<Command>,
+    program: Program,
+    reporter: Reporter,
+    batch: TransmitBatch,
+    writes: Vec<BlockWrite>,
+    /// The last transmission round ended because of its limit, not for lack of data.
+    limited: bool,
+    error: Option<(fasp_core::ErrorCode, String)>,
+    by_peer: bool,
+}
+
+impl Driver {
+    fn run(&mut self) {
+        while !self.session.is_closed() {
+            let received = self.receive();
+            let now = Instant::now();
+            let commanded = self.obey(now);
+            self.session.handle_timeout(now);
+            self.events();
+            let worked = match &mut self.program {
+                Program::Sender(sender) => sender.poll(&mut self.session, &mut self.reporter),
+                Program::Receiver(receiver) => {
+                    receiver.poll(now, &mut self.session, &mut self.reporter)
+                }
+            };
+            self.transmit();
+            self.reporter.tick(now, || self.session.statistics());
+            if !(received || commanded || worked || self.limited) {
+                self.wait();
+            }
+        }
+    }
+
+    /// Takes datagrams from the port; false when there were none.
+    fn receive(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..INPUT_ROUND {
+            if !self.has_room() {
+                return any;
+            }
+            let Some(inbound) = self.registration.try_receive() else {
+                return any;
+            };
+            any = true;
+            self.ingest(inbound);
+            self.events();
+        }
+        any
+    }
+
+    fn has_room(&self) -> bool {
+        match &self.program {
+            Program::Sender(_) => true,
+            Program::Receiver(receiver) => receiver.has_room(),
+        }
+    }
+
+    fn ingest(&mut self, inbound: Inbound) {
+        let Inbound {
+            from,
+            at,
+            mut bytes,
+            stride,
+            congestion_mark,
+        } = inbound;
+        let mut start = 0;
+        for datagram in bytes.chunks_mut(stride) {
+            let before = self.writes.len();
+            self.session
+                .handle_datagram(at, from, congestion_mark, datagram, &mut self.writes);
+            for write in &mut self.writes[before..] {
+                write.at += start;
+            }
+            start += datagram.len();
+        }
+        match &self.program {
+            Program::Receiver(receiver) if !self.writes.is_empty() => {
+                receiver.store(bytes, std::mem::take(&mut self.writes));
+            }
+            _ => self.port.recycle(bytes),
+        }
+    }
+
+    fn events(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            match &event {
+                Event::Connected => self.reporter.connected(),
+                Event::Closed(closed) => {
+                    self.error = closed.error.map(|code| (code, closed.text.clone()));
+                    self.by_peer = closed.by_peer;
+                }
+                _ => {}
+            }
+            match &mut self.program {
+                Program::Sender(sender) => {
+                    sender.on_event(&mut self.session, &mut self.reporter, event)
+                }
+                Program::Receiver(receiver) => receiver.on_event(event),
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Ok(command) = self.commands.try_recv() {
+            any = true;
+            match command {
+                Command::Pause(paused) => self.session.set_paused(paused),
+                Command::Rates {
+                    target,
+                    min,
+                    policy,
+                } => {
+                    let limits = self.session.limits();
+                    let limits = RateLimits {
+                        target: target.or(limits.target),
+                        min: min.unwrap_or(limits.min),
+                        policy: policy.unwrap_or(limits.policy),
+                        ..limits
+                    };
+                    self.session.set_limits(now, limits);
+                }
+                Command::Abort { code, message } => self.session.close(now, Some((code, &message))),
+            }
+        }
+        any
+    }
+
+    fn transmit(&mut self) {
+        self.limited = false;
+        for _ in 0..OUTPUT_ROUND {
+            if !self.session.poll_transmit(Instant::now(), &mut self.batch) {
+                return;
+            }
+            if let Program::Sender(sender) = &mut self.program {
+                sender.fill(&mut self.session, &mut self.batch);
+            }
+            self.session.seal(Instant::now(), &mut self.batch);
+            if let Err(error) = self.port.send(&self.batch) {
+                self.on_send_error(&error);
+            }
+            self.events();
+        }
+        self.limited = true;
+    }
+
+    fn on_send_error(&mut self, error: &io::Error) {
+        if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) {
+            self.session.datagram_too_big(self.batch.segment_size());
+        } else {
+            // A datagram that did not leave is a lost datagram; time-outs tell when none leaves any more.
+            tracing::debug!(%error, "datagrams were not sent");
+        }
+    }
+
+    /// Sleeps until something arrives or a timer is due.
+    fn wait(&self) {
+        let now = Instant::now();
+        let due = self
+            .session
+            .poll_timeout()
+            .unwrap_or(now)
+            .min(self.reporter.next_tick());
+        let timeout = due.saturating_duration_since(now).min(MAX_WAIT);
+        if timeout.is_zero() {
+            return;
+        }
+        let mut select = Select::new();
+        select.recv(&self.commands);
+        if self.has_room() {
+            select.recv(self.registration.queue());
+        }
+        match &self.program {
+            Program::Sender(sender) => {
+                if sender.wants_pages(&self.session) && !sender.is_ended() {
+                    select.recv(sender.wakes());
+                }
+            }
+            Program::Receiver(receiver) => {
+                select.recv(receiver.wakes());
+            }
+        }
+        // Whatever woke the thread is found by the next round.
+        select.ready_timeout(timeout).ok();
+    }
+}

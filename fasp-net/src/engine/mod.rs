@@ -1,0 +1,30 @@
+//! The data path of one session on real sockets and disks.
+//!
+//! ```text
+//!  port thread ──datagrams──▶ session thread ──datagrams──▶ socket
+//!                              │        ▲
+//!  sending:   lister thread ───┘ pages  │          receiving:  session ──pages, blocks──▶ storage thread
+//!             (scan, small files)       └── results ── commit thread ◀──finished files──┘
+//! ```
+//!
+//! Queues between threads are bounded; the session thread never waits for a disk but for the file it reads.
+
+mod command;
+mod commit;
+mod destination;
+mod driver;
+mod lister;
+mod receiver;
+mod reporter;
+mod sender;
+mod sources;
+mod storage;
+
+pub use command::{Command, Finish, Handle, Report};
+pub use destination::Destination;
+pub(crate) use driver::{Spawn, Work, spawn};
+pub(crate) use lister::ListOptions;
+pub(crate) use receiver::ReceiverOptions;
+pub(crate) use sources::beneath;
+pub use sources::{Source, Sources};
+pub(crate) use storage::Rules;

@@ -1,0 +1,229 @@
+//! The receiving program: hands pages and blocks to the storage thread, and its results to the sender.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use fasp_core::{BlockWrite, Event, Rate, Record, Session, Totals};
+
+use super::destination::Destination;
+use super::reporter::Reporter;
+use super::storage::{self, Job, QUEUE, Rules, Settled, SettledResult, StorageEvent};
+use crate::Error;
+use crate::event::ShownText;
+use crate::port::Port;
+
+/// Jobs that may wait before the sender is told what the storage takes.
+const BUSY: usize = QUEUE / 2;
+/// Jobs below which the storage keeps up.
+const IDLE: usize = QUEUE / 8;
+/// How often the storage's rate is measured.
+const MEASURE: Duration = Duration::from_millis(200);
+
+/// How a session receives.
+#[derive(Debug)]
+pub(crate) struct ReceiverOptions {
+    pub(crate) destination: Destination,
+    pub(crate) rules: Rules,
+}
+
+/// What a session thread does when it receives files.
+#[derive(Debug)]
+pub(super) struct ReceiverProgram {
+    jobs: Sender<Job>,
+    events: Receiver<StorageEvent>,
+    /// Files that have to get a result, once the list is complete.
+    expected: Option<u64>,
+    settled: u64,
+    links: u64,
+    is_finishing: bool,
+    is_complete: bool,
+    written: u64,
+    measured_at: Instant,
+    measured: u64,
+}
+
+impl ReceiverProgram {
+    pub(super) fn new(options: ReceiverOptions, port: Port, now: Instant) -> Result<Self, Error> {
+        let (sender, events) = unbounded();
+        let jobs = storage::start(options.destination, options.rules, port, sender)?;
+        Ok(Self {
+            jobs,
+            events,
+            expected: None,
+            settled: 0,
+            links: 0,
+            is_finishing: false,
+            is_complete: false,
+            written: 0,
+            measured_at: now,
+            measured: 0,
+        })
+    }
+
+    /// What to wait for besides the network.
+    pub(super) fn wakes(&self) -> &Receiver<StorageEvent> {
+        &self.events
+    }
+
+    /// Whether datagrams can be taken: there is room for what they may bring.
+    pub(super) fn has_room(&self) -> bool {
+        self.jobs.len() + 8 < QUEUE
+    }
+
+    /// Hands datagrams with new blocks to the storage.
+    pub(super) fn store(&self, bytes: Vec<u8>, writes: Vec<BlockWrite>) {
+        self.job(Job::Blocks { bytes, writes });
+    }
+
+    fn job(&self, job: Job) {
+        // The thread lives as long as this sender; the room was checked before the datagrams were taken.
+        self.jobs.send(job).ok();
+    }
+
+    pub(super) fn on_event(&self, event: Event) {
+        match event {
+            Event::Page(page) => self.job(Job::Page(page)),
+            Event::FileComplete { file } => self.job(Job::Complete { file }),
+            Event::FileDamaged { file } => self.job(Job::Damaged { file }),
+            _ => {}
+        }
+    }
+
+    /// Acts on what the storage says; true when there was something.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        reporter: &mut Reporter,
+    ) -> bool {
+        let mut any = false;
+        while let Ok(event) = self.events.try_recv() {
+            any = true;
+            self.on_storage(now, session, reporter, event);
+        }
+        self.measure(now, session);
+        any
+    }
+
+    fn on_storage(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        reporter: &mut Reporter,
+        event: StorageEvent,
+    ) {
+        match event {
+            StorageEvent::Request { file, size } => {
+                if !session.request_file(file, size, &[]) {
+                    session.close(
+                        now,
+                        Some((
+                            fasp_core::ErrorCode::FileTableOverflow,
+                            "too many files at once",
+                        )),
+                    );
+                }
+            }
+            StorageEvent::Want { file } => session.reply(&Record::Want {
+                first: file,
+                count: 1,
+            }),
+            StorageEvent::Digest { file, digest } => session.file_digest(file, digest),
+            StorageEvent::Listed { files, bytes } => reporter.listed(files, bytes, false),
+            StorageEvent::Settled(settled) => self.on_settled(session, reporter, settled),
+            StorageEvent::Link => self.links += 1,
+            StorageEvent::End { files } => {
+                self.expected = Some(u64::from(files));
+                reporter.listed(0, 0, true);
+            }
+            StorageEvent::PageDone(bytes) => session.page_consumed(bytes),
+            StorageEvent::Written(bytes) => self.written += bytes,
+            StorageEvent::TreeDone => self.is_complete = true,
+            StorageEvent::Violation(text) => {
+                session.close(now, Some((fasp_core::ErrorCode::Protocol, text)));
+            }
+        }
+        if let Some(expected) = self.expected {
+            if self.settled + self.links >= expected && !self.is_finishing {
+                self.is_finishing = true;
+                self.job(Job::Finish);
+            }
+            if self.is_complete && self.settled >= expected {
+                self.is_complete = false;
+                let (done, skipped, failed, bytes) = reporter.counts();
+                session.complete(Totals {
+                    done,
+                    skipped,
+                    failed,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    fn on_settled(
+        &mut self,
+        session: &mut Session,
+        reporter: &mut Reporter,
+        settled: Vec<Settled>,
+    ) {
+        let mut run: Option<(u32, u32)> = None;
+        for Settled { file, path, result } in settled {
+            self.settled += 1;
+            if self.is_finishing {
+                self.links = self.links.saturating_sub(1);
+            }
+            session.forget_file(file);
+            match result {
+                SettledResult::Done { size } => {
+                    reporter.done(&path, size);
+                    // Neighbouring numbers share a record.
+                    match &mut run {
+                        Some((first, count)) if *first + *count == file => *count += 1,
+                        other => {
+                            if let Some((first, count)) = other.replace((file, 1)) {
+                                session.reply(&Record::Done { first, count });
+                            }
+                        }
+                    }
+                }
+                SettledResult::Skipped => {
+                    reporter.skipped(&path, "the same file is there already");
+                    session.reply(&Record::Skip {
+                        first: file,
+                        count: 1,
+                    });
+                }
+                SettledResult::Failed { code, text } => {
+                    reporter.failed(ShownText::from_bytes(&path), code, &text);
+                    session.reply(&Record::Failed {
+                        file,
+                        code,
+                        text: &text,
+                    });
+                }
+            }
+        }
+        if let Some((first, count)) = run {
+            session.reply(&Record::Done { first, count });
+        }
+    }
+
+    /// Tells the sender what the storage takes while its queue is long (protocol §6.3).
+    fn measure(&mut self, now: Instant, session: &mut Session) {
+        let waiting = self.jobs.len();
+        if waiting < IDLE {
+            session.set_storage_rate(None);
+        }
+        let elapsed = now.saturating_duration_since(self.measured_at);
+        if elapsed < MEASURE {
+            return;
+        }
+        let drained = Rate::from_bytes_in(self.written - self.measured, elapsed);
+        self.measured_at = now;
+        self.measured = self.written;
+        if waiting >= BUSY {
+            session.set_storage_rate(Some(drained.scaled(0.9).max(Rate::from_kbps(64))));
+        }
+    }
+}

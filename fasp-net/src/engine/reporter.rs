@@ -1,0 +1,166 @@
+//! Counts results and tells the owner of the session about them.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use fasp_core::ErrorCode;
+use fasp_core::session::Statistics;
+
+use super::command::{Finish, Report};
+use crate::event::{Event, FileFailure, Outcome, ShownText, Totals};
+
+/// How often figures are reported.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The session's voice.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    reports: Sender<Report>,
+    started: Instant,
+    next: Instant,
+    outcome: Outcome,
+    totals: Totals,
+    /// Code of the failed files so far, while they all agree.
+    code: Option<ErrorCode>,
+}
+
+impl Reporter {
+    pub(super) fn new(reports: Sender<Report>, now: Instant) -> Self {
+        Self {
+            reports,
+            started: now,
+            next: now,
+            outcome: Outcome::default(),
+            totals: Totals {
+                files: 0,
+                bytes: 0,
+                complete: false,
+            },
+            code: None,
+        }
+    }
+
+    fn send(&self, report: Report) {
+        // An owner that has gone away needs no reports.
+        self.reports.send(report).ok();
+    }
+
+    pub(super) fn connected(&self) {
+        self.send(Report::Connected);
+    }
+
+    pub(super) fn notice(&self, message: &str) {
+        self.send(Report::Event(Event::Notice {
+            message: message.into(),
+        }));
+    }
+
+    /// The list grew.
+    pub(super) fn listed(&mut self, files: u64, bytes: u64, complete: bool) {
+        self.totals.files += files;
+        self.totals.bytes += bytes;
+        self.totals.complete |= complete;
+        self.send(Report::Event(Event::Totals(self.totals)));
+    }
+
+    pub(super) fn done(&mut self, path: &[u8], size: u64) {
+        self.outcome.files_done += 1;
+        self.outcome.bytes += size;
+        self.send(Report::Event(Event::FileDone {
+            path: ShownText::from_bytes(path),
+            size,
+        }));
+    }
+
+    pub(super) fn skipped(&mut self, path: &[u8], reason: &str) {
+        self.outcome.files_skipped += 1;
+        let path = ShownText::from_bytes(path);
+        self.send(Report::Event(Event::FileSkipped {
+            path,
+            reason: reason.into(),
+        }));
+    }
+
+    pub(super) fn failed(&mut self, path: ShownText, code: ErrorCode, message: &str) {
+        self.code = match (self.outcome.files_failed, self.code) {
+            (0, _) => Some(code),
+            (_, Some(same)) if same == code => Some(code),
+            _ => Some(ErrorCode::SomeFilesFailed),
+        };
+        let failure = FileFailure {
+            path,
+            code,
+            message: message.into(),
+        };
+        self.outcome.add_failure(failure.clone());
+        self.send(Report::Event(Event::FileFailed(failure)));
+    }
+
+    pub(super) fn counts(&self) -> (u64, u64, u64, u64) {
+        let Outcome {
+            files_done,
+            files_skipped,
+            files_failed,
+            bytes,
+            ..
+        } = self.outcome;
+        (files_done, files_skipped, files_failed, bytes)
+    }
+
+    /// Reports figures when it is time again.
+    pub(super) fn tick(&mut self, now: Instant, statistics: impl FnOnce() -> Statistics) {
+        if now >= self.next {
+            self.next = now + INTERVAL;
+            self.send(Report::Statistics(statistics()));
+        }
+    }
+
+    /// When the next figures are due.
+    pub(super) fn next_tick(&self) -> Instant {
+        self.next
+    }
+
+    pub(super) fn finish(
+        mut self,
+        now: Instant,
+        statistics: &Statistics,
+        error: Option<(ErrorCode, String)>,
+        by_peer: bool,
+    ) {
+        let elapsed = now.saturating_duration_since(self.started);
+        let outcome = &mut self.outcome;
+        outcome.elapsed_ms = elapsed.as_millis() as u64;
+        outcome.mean_rate_kbps = outcome.bytes * 8 / (elapsed.as_millis() as u64).max(1);
+        outcome.retransmitted_bytes = statistics.payload_resent;
+        let sent = statistics.datagrams_sent.max(1);
+        outcome.loss_ratio = statistics
+            .datagrams_lost
+            .saturating_sub(statistics.datagrams_late) as f64
+            / sent as f64;
+        // One file that failed, or many for one reason, fail the transfer for that reason.
+        let error = error.or_else(|| {
+            let none_done = outcome.files_done + outcome.files_skipped == 0;
+            let code = self.code.filter(|_| outcome.files_failed > 0)?;
+            let code = if none_done {
+                code
+            } else {
+                ErrorCode::SomeFilesFailed
+            };
+            let first = outcome.failures.first();
+            let text = match (outcome.files_failed, first) {
+                (1, Some(f)) => format!("{}: {}", f.path, f.message),
+                (n, Some(f)) => {
+                    format!("{n} files failed, the first was {}: {}", f.path, f.message)
+                }
+                (n, None) => format!("{n} files failed"),
+            };
+            Some((code, text))
+        });
+        let finish = Finish {
+            outcome: self.outcome,
+            error,
+            by_peer,
+        };
+        self.reports.send(Report::Finished(finish)).ok();
+    }
+}

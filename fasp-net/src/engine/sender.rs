@@ -1,0 +1,186 @@
+//! The sending program: pages from the lister, blocks from files, results to the user.
+
+use std::collections::BTreeMap;
+use std::io::IoSliceMut;
+
+use crossbeam_channel::Receiver;
+use docroot::EntryPath;
+use fasp_core::session::{BlockRead, FileResult};
+use fasp_core::{Event, Session, TransmitBatch};
+
+use super::lister::{Ask, ListOptions, Listed, Lister, lock};
+use super::reporter::Reporter;
+use super::sources::{OpenSources, Sources, failure};
+use crate::Error;
+
+/// Bytes of pages handed to the session ahead of what it has sent.
+const PAGES_AHEAD: usize = 1 << 20;
+
+/// What a session thread does when it sends files.
+#[derive(Debug)]
+pub(super) struct SenderProgram {
+    lister: Lister,
+    open: OpenSources,
+    names: BTreeMap<u32, (EntryPath, u64)>,
+    reads: Vec<BlockRead>,
+    is_listed: bool,
+}
+
+impl SenderProgram {
+    pub(super) fn new(sources: Sources, options: ListOptions) -> Result<Self, Error> {
+        Ok(Self {
+            lister: Lister::start(sources, options)?,
+            open: OpenSources::default(),
+            names: BTreeMap::new(),
+            reads: Vec::new(),
+            is_listed: false,
+        })
+    }
+
+    /// What to wait for besides the network.
+    pub(super) fn wakes(&self) -> &Receiver<Listed> {
+        &self.lister.pages
+    }
+
+    /// Whether the lister has nothing more to say.
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_listed && self.names.is_empty()
+    }
+
+    /// Whether the session takes more pages now.
+    pub(super) fn wants_pages(&self, session: &Session) -> bool {
+        session.queued_page_bytes() < PAGES_AHEAD
+    }
+
+    /// Hands on what the lister has built; true when there was something.
+    pub(super) fn poll(&mut self, session: &mut Session, reporter: &mut Reporter) -> bool {
+        let mut any = false;
+        while self.wants_pages(session) {
+            let Ok(listed) = self.lister.pages.try_recv() else {
+                break;
+            };
+            self.take(session, reporter, listed);
+            any = true;
+        }
+        any
+    }
+
+    fn take(&mut self, session: &mut Session, reporter: &mut Reporter, listed: Listed) {
+        for (path, code, text) in listed.failures {
+            reporter.failed(path.as_str().into(), code, &text);
+        }
+        for notice in listed.notices {
+            reporter.notice(&notice);
+        }
+        let files = listed.names.len() as u64;
+        if files > 0 || listed.end.is_some() {
+            reporter.listed(files, listed.bytes, listed.end.is_some());
+        }
+        for (file, source, rule, size) in listed.blocks {
+            session.announce(file, size);
+            self.open.insert(file, source, rule, size);
+        }
+        if let Some((last, ..)) = listed.names.last() {
+            session.set_listed(last + 1);
+        }
+        self.names.extend(
+            listed
+                .names
+                .into_iter()
+                .map(|(file, path, size)| (file, (path, size))),
+        );
+        session.send_page(listed.page);
+        if let Some(files) = listed.end {
+            self.is_listed = true;
+            session.end_list(files);
+        }
+    }
+
+    pub(super) fn on_event(
+        &mut self,
+        session: &mut Session,
+        reporter: &mut Reporter,
+        event: Event,
+    ) {
+        match event {
+            Event::Wanted { first, count } => {
+                // The content thread lives as long as this program does.
+                self.lister.asks.send(Ask::Content { first, count }).ok();
+            }
+            Event::Sent { file, digest } => match self.open.check(file) {
+                Ok(()) => session.send_digest(file, digest),
+                Err(error) => Self::give_up(session, file, &error),
+            },
+            Event::Settled {
+                first,
+                count,
+                result,
+            } => {
+                for file in first..first.saturating_add(count) {
+                    self.settle(reporter, file, &result);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn settle(&mut self, reporter: &mut Reporter, file: u32, result: &FileResult) {
+        self.open.remove(file);
+        let Some((path, size)) = self.names.remove(&file) else {
+            return;
+        };
+        match result {
+            FileResult::Done => reporter.done(path.as_bytes(), size),
+            FileResult::Skipped => {
+                lock(&self.lister.asked).remove(&file);
+                reporter.skipped(path.as_bytes(), "the same file is there already");
+            }
+            FileResult::Failed { code, text } => {
+                lock(&self.lister.asked).remove(&file);
+                let path = crate::event::ShownText::from_bytes(path.as_bytes());
+                reporter.failed(path, *code, text);
+            }
+        }
+    }
+
+    fn give_up(session: &mut Session, file: u32, error: &docroot::Error) {
+        let (code, text) = failure(error);
+        session.source_failed(file, code, &text);
+    }
+
+    /// Reads what a batch needs; files that cannot be read leave it again.
+    pub(super) fn fill(&mut self, session: &mut Session, batch: &mut TransmitBatch) {
+        loop {
+            self.reads.clear();
+            self.reads.extend_from_slice(batch.reads());
+            match self.read_all(batch) {
+                Ok(()) => return,
+                Err((file, error)) => {
+                    Self::give_up(session, file, &error);
+                    session.blank(batch, file);
+                }
+            }
+        }
+    }
+
+    fn read_all(&mut self, batch: &mut TransmitBatch) -> Result<(), (u32, docroot::Error)> {
+        let mut start = 0;
+        while start < self.reads.len() {
+            let mut end = start + 1;
+            while end < self.reads.len() && follows(&self.reads[end - 1], &self.reads[end]) {
+                end += 1;
+            }
+            let mut rooms: Vec<_> = batch.rooms(start..end).map(IoSliceMut::new).collect();
+            let reads = &self.reads[start..end];
+            self.open
+                .read(reads, &mut rooms)
+                .map_err(|error| (reads[0].file, error))?;
+            start = end;
+        }
+        Ok(())
+    }
+}
+
+fn follows(a: &BlockRead, b: &BlockRead) -> bool {
+    a.file == b.file && a.offset + a.length as u64 == b.offset
+}

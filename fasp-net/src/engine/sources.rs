@@ -1,0 +1,236 @@
+//! What is to be sent, and the files as they are read.
+
+use std::{collections::BTreeMap, io::IoSliceMut, path::Path, sync::Arc};
+
+use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile};
+use fasp_core::ErrorCode;
+use fasp_core::session::BlockRead;
+
+use crate::Error;
+
+/// One file or directory to send, and the root that it must not leave.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The root it lies beneath.
+    pub root: Docroot,
+    /// Where it is beneath the root.
+    pub path: EntryPath,
+}
+
+/// Everything to send.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// In the order the user named them.
+    pub items: Vec<Source>,
+}
+
+impl Sources {
+    /// Takes local paths as the user named them; each must exist.
+    ///
+    /// # Errors
+    /// [`Error::File`] for the first that cannot be found, [`Error::Nothing`] for an empty list.
+    pub fn local<P: AsRef<Path>>(paths: &[P]) -> Result<Self, Error> {
+        let mut items = Vec::with_capacity(paths.len());
+        for path in paths {
+            let path = path.as_ref();
+            let failed = |source| Error::File {
+                path: path.display().to_string(),
+                source,
+            };
+            let (root, entry) = Docroot::for_source(path).map_err(failed)?;
+            items.push(Source::existing(root, entry).map_err(failed)?);
+        }
+        Self::new(items)
+    }
+
+    /// Takes paths beneath one root, as a client named them; each must exist.
+    ///
+    /// # Errors
+    /// As [`Sources::local`], with code 41 for a path that leaves the root.
+    pub fn beneath(root: &Docroot, paths: &[Vec<u8>]) -> Result<Self, Error> {
+        let mut items = Vec::with_capacity(paths.len());
+        for path in paths {
+            let failed = |source| Error::File {
+                path: docroot::escape_name(path).into_owned(),
+                source,
+            };
+            let entry = beneath(path).map_err(failed)?;
+            items.push(Source::existing(root.clone(), entry).map_err(failed)?);
+        }
+        Self::new(items)
+    }
+
+    fn new(items: Vec<Source>) -> Result<Self, Error> {
+        if items.is_empty() {
+            Err(Error::Nothing)
+        } else {
+            Ok(Self { items })
+        }
+    }
+}
+
+impl Source {
+    fn existing(root: Docroot, path: EntryPath) -> Result<Self, docroot::Error> {
+        match root.stat(&path, LinkRule::Refuse)? {
+            Some(_) => Ok(Self { root, path }),
+            None => Err(docroot::Error::NotFound),
+        }
+    }
+}
+
+/// Parses a remote path: a leading `/` means the root (protocol §9.3).
+pub(crate) fn beneath(path: &[u8]) -> Result<EntryPath, docroot::Error> {
+    let start = path.iter().position(|b| *b != b'/').unwrap_or(path.len());
+    let mut rest = &path[start..];
+    while let [head @ .., b'/'] = rest {
+        rest = head;
+    }
+    match rest {
+        b"" | b"." => Ok(EntryPath::root()),
+        rest => EntryPath::parse(rest.strip_prefix(b"./").unwrap_or(rest)),
+    }
+}
+
+/// Bytes asked from the system ahead of their use.
+const READ_AHEAD: u64 = 8 << 20;
+/// Files kept open at once (protocol §12).
+const MAX_OPEN: usize = 256;
+
+/// A file that travels as blocks.
+#[derive(Debug)]
+struct BlockFile {
+    source: Source,
+    rule: LinkRule,
+    size: u64,
+    file: Option<Arc<SourceFile>>,
+    /// What the file was when it was first opened.
+    identity: Option<Identity>,
+    /// Asked from the system until here.
+    ahead: u64,
+    used: u64,
+}
+
+/// The files of a session that travel as blocks, opened when they are needed.
+#[derive(Debug, Default)]
+pub(super) struct OpenSources {
+    files: BTreeMap<u32, BlockFile>,
+    open: usize,
+    uses: u64,
+}
+
+impl OpenSources {
+    pub(super) fn insert(&mut self, file: u32, source: Source, rule: LinkRule, size: u64) {
+        let entry = BlockFile {
+            source,
+            rule,
+            size,
+            file: None,
+            identity: None,
+            ahead: 0,
+            used: 0,
+        };
+        self.files.insert(file, entry);
+    }
+
+    pub(super) fn remove(&mut self, file: u32) {
+        if self.files.remove(&file).is_some_and(|f| f.file.is_some()) {
+            self.open -= 1;
+        }
+    }
+
+    /// Reads neighbouring blocks of one file into their rooms.
+    pub(super) fn read(
+        &mut self,
+        reads: &[BlockRead],
+        rooms: &mut [IoSliceMut<'_>],
+    ) -> Result<(), docroot::Error> {
+        let Some(first) = reads.first() else {
+            return Ok(());
+        };
+        let wanted: usize = reads.iter().map(|r| r.length).sum();
+        let file = self.open(first.file, first.offset + wanted as u64)?;
+        let read = file.read_vectored_at(rooms, first.offset)?;
+        if read == wanted {
+            return Ok(());
+        }
+        // A short read: fetch what is missing piece by piece; the end of the file means that it was cut.
+        let mut done = 0;
+        for (room, read_at) in rooms.iter_mut().zip(reads) {
+            let have = read.saturating_sub(done).min(read_at.length);
+            done += read_at.length;
+            if have < read_at.length {
+                let missing = file.read_at(&mut room[have..], read_at.offset + have as u64)?;
+                if missing < read_at.length - have {
+                    return Err(docroot::Error::SourceChanged);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a file is still what was sent (rule D-7).
+    pub(super) fn check(&self, file: u32) -> Result<(), docroot::Error> {
+        match self.files.get(&file).and_then(|f| f.file.as_ref()) {
+            Some(open) => open.unchanged(),
+            None => Ok(()),
+        }
+    }
+
+    fn open(&mut self, number: u32, until: u64) -> Result<Arc<SourceFile>, docroot::Error> {
+        self.uses += 1;
+        let uses = self.uses;
+        if self.open >= MAX_OPEN && self.files.get(&number).is_some_and(|f| f.file.is_none()) {
+            self.close_oldest();
+        }
+        let entry = self
+            .files
+            .get_mut(&number)
+            .ok_or(docroot::Error::NotFound)?;
+        entry.used = uses;
+        let file = match &entry.file {
+            Some(file) => Arc::clone(file),
+            None => {
+                let file = Arc::new(
+                    entry
+                        .source
+                        .root
+                        .open_source(&entry.source.path, entry.rule)?,
+                );
+                let identity = file.identity();
+                if file.attributes().size != entry.size
+                    || entry.identity.is_some_and(|i| i != identity)
+                {
+                    return Err(docroot::Error::SourceChanged);
+                }
+                file.advise_sequential();
+                entry.identity = Some(identity);
+                entry.file = Some(Arc::clone(&file));
+                self.open += 1;
+                file
+            }
+        };
+        if until + READ_AHEAD / 2 > entry.ahead && entry.ahead < entry.size {
+            let to = (until + READ_AHEAD).min(entry.size);
+            file.advise_willneed(entry.ahead.max(until)..to);
+            entry.ahead = to;
+        }
+        Ok(file)
+    }
+
+    fn close_oldest(&mut self) {
+        let oldest = self
+            .files
+            .values_mut()
+            .filter(|f| f.file.is_some())
+            .min_by_key(|f| f.used);
+        if let Some(entry) = oldest {
+            entry.file = None;
+            self.open -= 1;
+        }
+    }
+}
+
+/// Returns code and words of a file's failure, for records and events.
+pub(super) fn failure(error: &docroot::Error) -> (ErrorCode, String) {
+    (error.code(), error.to_string())
+}

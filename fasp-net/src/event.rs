@@ -1,0 +1,426 @@
+//! What a transfer tells the program that started it.
+//!
+//! Every front end sees the same events: the command line draws them, `--json` prints them one object
+//! per line, a server logs them. Field names are therefore stable; new fields may appear.
+//!
+//! Names and messages that came from the other side are [`ShownText`], which cannot hold a
+//! character that moves a cursor, hides text or starts a new line.
+
+use std::{fmt, time::Duration};
+
+use fasp_core::{DatagramCipher, ErrorCode, RatePolicy, SessionId, TransferId};
+use serde::{Serialize, Serializer};
+
+/// How many failed files an [`Outcome`] names; the others are only counted.
+pub const FAILURES_NAMED: usize = 100;
+
+/// One fact about a running transfer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A session is agreed with the other side; data may move.
+    Started(Started),
+    /// How much there is to do; sent again while the list grows.
+    Totals(Totals),
+    /// How far the transfer is, about five times a second.
+    Progress(Progress),
+    /// A file is complete, under its final name and durable.
+    FileDone {
+        /// The file, relative to the destination.
+        path: ShownText,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A file was left alone because of a policy or because it is there already.
+    FileSkipped {
+        /// The file, relative to the destination.
+        path: ShownText,
+        /// Why, as half a sentence.
+        reason: ShownText,
+    },
+    /// A file failed; the others go on.
+    FileFailed(FileFailure),
+    /// The target rate, the minimum rate or the policy changed while the transfer runs.
+    RateChanged(RateChange),
+    /// Something worth knowing that changes no result, such as a cap that applied.
+    Notice {
+        /// One sentence, lower case, without a full stop.
+        message: ShownText,
+    },
+    /// The transfer ended well, or ended with failed files; always the last event.
+    Done(Outcome),
+}
+
+/// Which way the files go, seen from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventDirection {
+    /// This side reads the files.
+    Send,
+    /// This side writes the files.
+    Receive,
+}
+
+/// What was agreed with the other side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Started {
+    /// The transfer; its sessions share the id.
+    #[serde(serialize_with = "as_text")]
+    pub transfer_id: TransferId,
+    /// Which way the files go.
+    pub direction: EventDirection,
+    /// Who is on the other side: `user@host:port`.
+    pub peer: ShownText,
+    /// The session that started.
+    #[serde(serialize_with = "as_text")]
+    pub session_id: SessionId,
+    /// How the datagrams are protected.
+    #[serde(serialize_with = "as_text")]
+    pub cipher: DatagramCipher,
+    /// How the link is shared.
+    #[serde(serialize_with = "as_text")]
+    pub policy: RatePolicy,
+    /// The target rate after all caps, in kbit/s; absent when it is found by measurement.
+    pub target_rate_kbps: Option<u64>,
+}
+
+/// How much there is to transfer, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Files in the list.
+    pub files: u64,
+    /// The sum of their sizes.
+    pub bytes: u64,
+    /// True when the list is complete and both figures are final.
+    pub complete: bool,
+}
+
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Progress {
+    /// Bytes of file data that arrived, each counted once.
+    pub bytes_done: u64,
+    /// Bytes to transfer, once the list is complete.
+    pub bytes_total: Option<u64>,
+    /// Files that have their result.
+    pub files_done: u64,
+    /// Files to transfer, once the list is complete.
+    pub files_total: Option<u64>,
+    /// File data in the last second, kbit/s.
+    pub rate_kbps: u64,
+    /// File data since the start, kbit/s.
+    pub mean_rate_kbps: u64,
+    /// What the sender may reach now, kbit/s.
+    pub target_rate_kbps: u64,
+    /// Smoothed round-trip time, microseconds.
+    pub rtt_us: u64,
+    /// How long datagrams wait in queues on the path, microseconds.
+    pub queueing_delay_us: u64,
+    /// Datagrams lost among those sent in the last seconds, 0 to 1.
+    pub loss_ratio: f64,
+    /// Bytes of file data sent more than once.
+    pub retransmitted_bytes: u64,
+    /// What keeps the transfer from going faster.
+    pub limited_by: LimitedBy,
+    /// Time since the session was agreed, milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// What keeps a transfer from going faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// The target rate or a cap: nothing else would stop it from going faster.
+    Target,
+    /// The path: queues or loss.
+    Network,
+    /// The disk on this side.
+    LocalDisk,
+    /// The disk on the other side.
+    RemoteDisk,
+    /// Nothing yet: the path is still being measured.
+    StartUp,
+}
+
+impl LimitedBy {
+    /// Returns what to show a person, as half a sentence.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Target => "the target rate",
+            Self::Network => "the network",
+            Self::LocalDisk => "the disk on this side",
+            Self::RemoteDisk => "the disk on the other side",
+            Self::StartUp => "start-up",
+        }
+    }
+}
+
+/// A file that did not make it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileFailure {
+    /// The file, relative to the destination.
+    pub path: ShownText,
+    /// Why, as a number the field knows.
+    #[serde(serialize_with = "as_number")]
+    pub code: ErrorCode,
+    /// Why, as half a sentence.
+    pub message: ShownText,
+}
+
+/// Rates and policy after a change in flight; what did not change is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct RateChange {
+    /// The new target rate after all caps, kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_rate_kbps: Option<u64>,
+    /// The new minimum rate after all caps, kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_rate_kbps: Option<u64>,
+    /// The new policy.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_optional_text"
+    )]
+    pub policy: Option<RatePolicy>,
+}
+
+/// The result of a transfer that ran to its end.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Outcome {
+    /// Files complete, under their final names and durable.
+    pub files_done: u64,
+    /// Files left alone.
+    pub files_skipped: u64,
+    /// Files that failed.
+    pub files_failed: u64,
+    /// Bytes of file data that arrived.
+    pub bytes: u64,
+    /// Time since the session was agreed, milliseconds.
+    pub elapsed_ms: u64,
+    /// File data over that time, kbit/s.
+    pub mean_rate_kbps: u64,
+    /// Bytes of file data sent more than once.
+    pub retransmitted_bytes: u64,
+    /// Datagrams lost among all sent, 0 to 1.
+    pub loss_ratio: f64,
+    /// The first [`FAILURES_NAMED`] failed files.
+    pub failures: Vec<FileFailure>,
+}
+
+impl Outcome {
+    /// Returns the time since the session was agreed.
+    pub const fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed_ms)
+    }
+
+    /// Returns [`ErrorCode::SomeFilesFailed`] when a file failed.
+    pub fn code(&self) -> Option<ErrorCode> {
+        (self.files_failed > 0).then_some(ErrorCode::SomeFilesFailed)
+    }
+
+    /// Counts a failed file, and names it while there is room.
+    pub fn add_failure(&mut self, failure: FileFailure) {
+        self.files_failed = self.files_failed.saturating_add(1);
+        if self.failures.len() < FAILURES_NAMED {
+            self.failures.push(failure);
+        }
+    }
+}
+
+/// Text that is safe on a terminal, in a log line and in a window, whoever wrote it.
+///
+/// One value is one line. What the other side can choose (names, messages, users) reaches people only in
+/// this form; the only ways to make one escape it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
+#[serde(transparent)]
+pub struct ShownText(String);
+
+impl ShownText {
+    /// Escapes bytes of any origin.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(escape(bytes))
+    }
+
+    /// Makes a message safe whose parts may be escaped already: backslashes stay single.
+    pub fn from_message(text: &str) -> Self {
+        let mut shown = String::with_capacity(text.len());
+        for c in text.chars() {
+            push_escaped(&mut shown, c);
+        }
+        Self(shown)
+    }
+
+    /// Returns the escaped text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ShownText {
+    fn from(text: &str) -> Self {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl fmt::Display for ShownText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Escapes what could move a cursor, hide text, reorder it or start a new line.
+///
+/// Invalid UTF-8 becomes `\xff`, a dangerous character `\u{202e}`, and a backslash `\\`, so that
+/// different names never look the same.
+pub fn escape(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => shown.push_str("\\\\"),
+                c => push_escaped(&mut shown, c),
+            }
+        }
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    shown
+}
+
+fn push_escaped(shown: &mut String, c: char) {
+    if is_dangerous(c) {
+        shown.extend(c.escape_unicode());
+    } else {
+        shown.push(c);
+    }
+}
+
+/// C0, DEL, C1, line and paragraph separators, and the characters that steer bidirectional text.
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}'
+            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn as_optional_text<T: fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn as_number<S: Serializer>(code: &ErrorCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(code.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn p15_hostile_names_stay_on_one_harmless_line() {
+        for (bytes, shown) in [
+            (&b"plain name.txt"[..], "plain name.txt"),
+            (b"two\nlines\t\r", "two\\u{a}lines\\u{9}\\u{d}"),
+            (b"\x1b[2Jgone", "\\u{1b}[2Jgone"),
+            (b"\xff\xfe.bin", "\\xff\\xfe.bin"),
+            ("a\u{202e}gpj.exe".as_bytes(), "a\\u{202e}gpj.exe"),
+            ("c1\u{9b}31m".as_bytes(), "c1\\u{9b}31m"),
+            ("del\u{7f}".as_bytes(), "del\\u{7f}"),
+            (
+                "sep\u{2028}\u{2029}\u{2066}\u{2069}".as_bytes(),
+                "sep\\u{2028}\\u{2029}\\u{2066}\\u{2069}",
+            ),
+            ("Grüße 你好".as_bytes(), "Grüße 你好"),
+        ] {
+            assert_eq!(escape(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn p15_an_escaped_name_cannot_be_imitated_by_a_literal_one() {
+        assert_ne!(escape(b"\xff"), escape(b"\\xff"));
+        assert_ne!(escape("\u{202e}".as_bytes()), escape(b"\\u{202e}"));
+    }
+
+    #[test]
+    fn p15_a_message_with_an_escaped_name_in_it_is_not_escaped_twice() {
+        let name = ShownText::from("a\u{202e}b");
+        let message = format!("no file '{name}'\nhere");
+        assert_eq!(
+            ShownText::from_message(&message).as_str(),
+            "no file 'a\\u{202e}b'\\u{a}here"
+        );
+    }
+
+    #[test]
+    fn events_have_stable_names() {
+        let started = Event::Started(Started {
+            transfer_id: TransferId([1; 16]),
+            direction: EventDirection::Send,
+            peer: "lea@host:33001".into(),
+            session_id: SessionId(0x2a),
+            cipher: DatagramCipher::Aes256Gcm,
+            policy: RatePolicy::Fair,
+            target_rate_kbps: None,
+        });
+        assert_eq!(
+            serde_json::to_value(&started).unwrap(),
+            json!({
+                "event": "started",
+                "transfer_id": "01010101010101010101010101010101",
+                "direction": "send",
+                "peer": "lea@host:33001",
+                "session_id": "000000000000002a",
+                "cipher": "aes-256-gcm",
+                "policy": "fair",
+                "target_rate_kbps": null,
+            })
+        );
+        let failed = Event::FileFailed(FileFailure {
+            path: "a/b".into(),
+            code: ErrorCode::NoSpace,
+            message: "no space left".into(),
+        });
+        assert_eq!(
+            serde_json::to_value(&failed).unwrap(),
+            json!({"event": "file_failed", "path": "a/b", "code": 25, "message": "no space left"})
+        );
+        let changed = Event::RateChanged(RateChange {
+            policy: Some(RatePolicy::High),
+            ..RateChange::default()
+        });
+        assert_eq!(
+            serde_json::to_value(&changed).unwrap(),
+            json!({"event": "rate_changed", "policy": "high"})
+        );
+    }
+
+    #[test]
+    fn an_outcome_names_the_first_failures_and_counts_them_all() {
+        let mut outcome = Outcome::default();
+        assert_eq!(outcome.code(), None);
+        for _ in 0..FAILURES_NAMED + 5 {
+            outcome.add_failure(FileFailure {
+                path: "x".into(),
+                code: ErrorCode::DiskRead,
+                message: "unreadable".into(),
+            });
+        }
+        assert_eq!(outcome.failures.len(), FAILURES_NAMED);
+        assert_eq!(outcome.files_failed, FAILURES_NAMED as u64 + 5);
+        assert_eq!(outcome.code(), Some(ErrorCode::SomeFilesFailed));
+    }
+}

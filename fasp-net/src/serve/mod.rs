@@ -1,0 +1,280 @@
+//! The server's side of a control connection: grants sessions, lists directories, passes wishes on.
+
+mod grant;
+mod list;
+mod open;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fasp_core::{ErrorCode, SessionId};
+use tokio::sync::mpsc;
+
+pub use grant::{Access, Grant, Observer, Permissions, Refusal};
+
+use crate::control::message::{self, BindingKind};
+use crate::control::ssh::server::{Accepted, UserHandle};
+use crate::control::{Control, ControlSender, Message};
+use crate::engine::{Command, Finish, Handle, Report};
+use crate::port::Port;
+use crate::{Error, transfer};
+
+/// How often the other side hears figures of a download.
+const STATISTICS: Duration = Duration::from_secs(1);
+
+/// Who is on the other side of a control connection, and how sure we are.
+#[derive(Debug)]
+pub struct Client {
+    /// The account that was let in.
+    pub user: UserHandle,
+    /// Where the control connection comes from, if it is known.
+    pub peer: Option<SocketAddr>,
+    /// What the data keys are bound to.
+    pub binding: [u8; 32],
+    /// Of which kind that is.
+    pub binding_kind: BindingKind,
+}
+
+impl Client {
+    /// A client of our own SSH endpoint.
+    pub fn accepted(accepted: Accepted) -> (Self, Control) {
+        let Accepted {
+            user,
+            control,
+            binding,
+            peer,
+        } = accepted;
+        (
+            Self {
+                user,
+                peer: Some(peer),
+                binding,
+                binding_kind: BindingKind::SshTranscript,
+            },
+            control,
+        )
+    }
+
+    /// A client that reached this process through somebody else's SSH server.
+    pub fn external(user: String) -> Self {
+        Self {
+            user: UserHandle { name: user },
+            peer: None,
+            binding: [0; 32],
+            binding_kind: BindingKind::None,
+        }
+    }
+}
+
+/// What sessions of one server share.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The UDP port.
+    pub port: Port,
+    /// Who may do what.
+    pub access: Arc<dyn Access>,
+}
+
+/// What other tasks tell the connection's task.
+enum Told {
+    /// A session has ended and its final message has been queued.
+    Ended(SessionId),
+}
+
+/// Serves one control connection until the client closes it.
+///
+/// # Errors
+/// When the connection breaks or the client breaks the protocol; its sessions are ended then.
+pub async fn serve(context: Context, client: Client, control: Control) -> Result<(), Error> {
+    let Control {
+        sender,
+        mut receiver,
+    } = control;
+    let client = Arc::new(client);
+    let (told, mut hears) = mpsc::unbounded_channel();
+    let mut sessions: HashMap<u64, (Handle, Grant)> = HashMap::new();
+    sender.send(transfer::hello()).await?;
+    let result = loop {
+        let message = tokio::select! {
+            Some(Told::Ended(id)) = hears.recv() => {
+                sessions.remove(&id.0);
+                continue;
+            }
+            message = receiver.receive() => message,
+        };
+        match message {
+            Ok(Some(Message::Hello(hello))) => {
+                if let Err(error) = message::agree_version(&hello) {
+                    sender.send(refuse_connection(&error)).await?;
+                    break Err(error);
+                }
+            }
+            Ok(Some(Message::Open(open))) => {
+                let (transfer_id, session_index) = (open.transfer_id, open.session_index);
+                match open::open(&context, &client, open).await {
+                    Ok(opened) => {
+                        let open::Opened {
+                            id,
+                            handle,
+                            grant,
+                            accept,
+                            observer,
+                        } = opened;
+                        sender.send(accept).await?;
+                        follow(
+                            id,
+                            handle.clone(),
+                            observer,
+                            sender.clone(),
+                            told.clone(),
+                            grant.clone(),
+                        )?;
+                        sessions.insert(id.0, (handle, grant));
+                    }
+                    Err(Refusal {
+                        code,
+                        message,
+                        hint,
+                    }) => {
+                        let transfer_id = Some(transfer_id);
+                        sender
+                            .send(message::Refuse {
+                                transfer_id,
+                                session_index,
+                                code,
+                                message,
+                                hint,
+                            })
+                            .await?;
+                    }
+                }
+            }
+            Ok(Some(Message::List(request))) => {
+                let answer = list::list(&context, &client, request).await;
+                sender.send(answer).await?;
+            }
+            Ok(Some(Message::Rate(rate))) => {
+                if let Some((handle, grant)) = sessions.get(&rate.session_id.0) {
+                    handle.send(grant.clamp(&rate));
+                }
+            }
+            Ok(Some(Message::Pause(pause))) => {
+                if let Some((handle, _)) = sessions.get(&pause.session_id.0) {
+                    handle.send(Command::Pause(pause.paused));
+                }
+            }
+            Ok(Some(Message::Cancel(cancel))) => {
+                for (id, (handle, _)) in &sessions {
+                    if cancel.session_id.is_none_or(|wanted| wanted.0 == *id) {
+                        handle.send(abort(cancel.code, &cancel.message));
+                    }
+                }
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    for (handle, _) in sessions.values() {
+        // A session that has done its work is not disturbed by this: it has ended, or is about to.
+        handle.send(abort(
+            ErrorCode::ConnectionLost,
+            "the control connection was closed",
+        ));
+    }
+    result
+}
+
+fn abort(code: ErrorCode, message: &str) -> Command {
+    Command::Abort {
+        code,
+        message: message.to_owned(),
+    }
+}
+
+fn refuse_connection(error: &Error) -> message::Refuse {
+    message::Refuse {
+        transfer_id: None,
+        session_index: 0,
+        code: error.code(),
+        message: error.to_string(),
+        hint: error.hint(),
+    }
+}
+
+/// Starts a thread that reads a session's reports and tells both sides what they should know.
+fn follow(
+    id: SessionId,
+    handle: Handle,
+    mut observer: Observer,
+    sender: ControlSender,
+    told: mpsc::UnboundedSender<Told>,
+    grant: Grant,
+) -> Result<(), Error> {
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("fasp-reports".into())
+        .spawn(move || {
+            let mut next = Instant::now();
+            for report in &handle.reports {
+                observer(&report);
+                let message: Option<Message> = match report {
+                    Report::Connected => Some(message::Heard { session_id: id }.into()),
+                    Report::Statistics(s) if Instant::now() >= next => {
+                        next = Instant::now() + STATISTICS;
+                        Some(
+                            message::Statistics {
+                                session_id: id,
+                                rate: s.rate,
+                                loss_ppm: (s.loss * 1e6) as u32,
+                                queueing_delay: s.queueing_delay,
+                                rtt: s.rtt,
+                            }
+                            .into(),
+                        )
+                    }
+                    Report::Finished(finish) => Some(last_word(id, finish)),
+                    _ => None,
+                };
+                if let Some(message) = message {
+                    // A client that has gone hears nothing.
+                    runtime.block_on(sender.send(message)).ok();
+                }
+            }
+            told.send(Told::Ended(id)).ok();
+            drop(grant);
+        })
+        .map_err(Error::Thread)?;
+    Ok(())
+}
+
+fn last_word(id: SessionId, finish: Finish) -> Message {
+    let Finish {
+        outcome,
+        error,
+        by_peer,
+    } = finish;
+    match error {
+        Some((code, message))
+            if !by_peer && code != ErrorCode::SomeFilesFailed && outcome.files_failed == 0 =>
+        {
+            message::Cancel {
+                session_id: Some(id),
+                code,
+                message,
+                hint: None,
+            }
+            .into()
+        }
+        _ => message::Closed {
+            session_id: id,
+            files_done: outcome.files_done,
+            files_skipped: outcome.files_skipped,
+            files_failed: outcome.files_failed,
+            bytes: outcome.bytes,
+        }
+        .into(),
+    }
+}

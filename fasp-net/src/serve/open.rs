@@ -1,0 +1,161 @@
+//! Granting a session (protocol §2.3).
+
+use std::sync::Arc;
+
+use fasp_core::{
+    DatagramCipher, ErrorCode, KeyMaterial, Rate, RateLimits, Role, SessionConfig, SessionId, Side,
+};
+use transfer_spec::Direction;
+use zeroize::Zeroizing;
+
+use super::{Client, Context, Grant, Observer, Refusal};
+use crate::control::message::{Accept, Open};
+use crate::engine::{
+    self, Destination, Handle, ListOptions, ReceiverOptions, Rules, Sources, Spawn, Work,
+};
+use crate::request::DATAGRAM_MAX;
+
+/// A session that was granted and runs.
+pub(super) struct Opened {
+    pub(super) id: SessionId,
+    pub(super) handle: Handle,
+    pub(super) grant: Grant,
+    pub(super) accept: Accept,
+    pub(super) observer: Observer,
+}
+
+pub(super) async fn open(
+    context: &Context,
+    client: &Arc<Client>,
+    open: Open,
+) -> Result<Opened, Refusal> {
+    let (context, client) = (context.clone(), Arc::clone(client));
+    // Looking at files and verifying accounts may block.
+    let task = tokio::task::spawn_blocking(move || open_blocking(&context, &client, &open));
+    task.await.unwrap_or_else(|_| {
+        Err(Refusal::new(
+            ErrorCode::Internal,
+            "the server could not start the session",
+        ))
+    })
+}
+
+fn open_blocking(context: &Context, client: &Client, open: &Open) -> Result<Opened, Refusal> {
+    let (grant, observer) = context.access.session(client, open)?;
+    let cipher = choose_cipher(&grant, open)?;
+    let (policy, rate_cap) = grant.policy(open.policy);
+    let cap = rate_cap.unwrap_or(Rate::MAX);
+    let target_rate = open.target_rate.map(|rate| rate.min(cap));
+    let min_rate = open.min_rate.min(cap);
+    let (role, work, destination_is_new) = work(&grant, open)?;
+    let (session_id, registration) = context.port.register().map_err(Refusal::from)?;
+    let mut server_random = Zeroizing::new([0; 32]);
+    crate::fill_random(&mut *server_random);
+    let keys = KeyMaterial {
+        client_random: Zeroizing::new(open.client_random),
+        server_random: server_random.clone(),
+        channel_binding: client.binding,
+        session: session_id,
+        transfer: open.transfer_id,
+    };
+    let datagram_max = open.datagram_max.min(largest_datagram(context, client));
+    let config = SessionConfig {
+        cipher,
+        max_datagram: datagram_max,
+        receive_buffer: u32::try_from(context.port.receive_buffer()).unwrap_or(u32::MAX),
+        limits: RateLimits {
+            target: target_rate,
+            min: min_rate,
+            cap,
+            policy,
+        },
+        ..SessionConfig::new(Side::Server, role, keys, crate::random_u64())
+    };
+    let port = context.port.clone();
+    let handle = engine::spawn(Spawn {
+        port,
+        registration,
+        config,
+        work,
+    })
+    .map_err(Refusal::from)?;
+    let accept = Accept {
+        transfer_id: open.transfer_id,
+        session_index: open.session_index,
+        session_id,
+        server_random: *server_random,
+        udp_port: context.port.local_address().port(),
+        cipher,
+        binding: client.binding_kind,
+        target_rate,
+        rate_cap,
+        min_rate,
+        policy,
+        datagram_max,
+        destination_is_new,
+        first_page: Vec::new(),
+    };
+    Ok(Opened {
+        id: session_id,
+        handle,
+        grant,
+        accept,
+        observer,
+    })
+}
+
+fn largest_datagram(context: &Context, client: &Client) -> u16 {
+    client
+        .peer
+        .map_or(DATAGRAM_MAX, |peer| context.port.max_datagram(peer.ip()))
+}
+
+fn choose_cipher(grant: &Grant, open: &Open) -> Result<DatagramCipher, Refusal> {
+    let allowed = open
+        .ciphers
+        .iter()
+        .find(|cipher| grant.ciphers.contains(cipher));
+    allowed.copied().ok_or_else(|| {
+        let names: Vec<_> = grant.ciphers.iter().map(|c| c.name()).collect();
+        Refusal::new(
+            ErrorCode::CipherRefused,
+            "the server allows none of the ciphers offered",
+        )
+        .hint(format!("use one of {}", names.join(", ")))
+    })
+}
+
+fn work(grant: &Grant, open: &Open) -> Result<(Role, Work, bool), Refusal> {
+    match open.direction {
+        Direction::Upload => {
+            let count = open.source_count as usize;
+            let destination =
+                Destination::beneath(&grant.root, &open.destination, count, open.create_dir)?;
+            let is_new = destination.is_new();
+            let Open {
+                overwrite,
+                resume,
+                preserve,
+                symlinks,
+                ..
+            } = *open;
+            let rules = Rules {
+                overwrite,
+                resume,
+                preserve,
+                symlinks,
+            };
+            let work = Work::Receive(ReceiverOptions { destination, rules });
+            Ok((Role::Receiver, work, is_new))
+        }
+        Direction::Download => {
+            let sources = Sources::beneath(&grant.root, &open.sources)?;
+            // Whether the client has the files already is for the client to say.
+            let options = ListOptions {
+                symlinks: open.symlinks,
+                asks_first: true,
+            };
+            Ok((Role::Sender, Work::Send { sources, options }, false))
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Turns a session's reports into the user's events.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use fasp_core::session::Statistics;
+use fasp_core::{ErrorCode, MAX_SMALL_FILE};
+
+use crate::control::message;
+use crate::engine::{Finish, Report};
+use crate::event::{Event, LimitedBy, Outcome, Progress, Started, Totals};
+
+/// Stretch that the shown rate is taken over.
+const STRETCH: Duration = Duration::from_secs(1);
+
+/// How a transfer ended when it did not end well.
+#[derive(Debug)]
+pub(super) struct BadEnd {
+    pub(super) code: ErrorCode,
+    pub(super) message: String,
+    pub(super) server: String,
+}
+
+/// Reads reports until the session is over.
+pub(super) struct Pump {
+    reports: Receiver<Report>,
+    figures: Receiver<message::Statistics>,
+    events: Sender<Event>,
+    started: Started,
+    is_upload: bool,
+    began: Instant,
+    totals: Totals,
+    small_bytes: u64,
+    files_done: u64,
+    /// What the sending server says, for a download.
+    remote: Option<message::Statistics>,
+    history: VecDeque<(Instant, u64)>,
+}
+
+impl Pump {
+    pub(super) fn new(
+        reports: Receiver<Report>,
+        figures: Receiver<message::Statistics>,
+        events: Sender<Event>,
+        started: Started,
+        is_upload: bool,
+    ) -> Self {
+        Self {
+            reports,
+            figures,
+            events,
+            started,
+            is_upload,
+            began: Instant::now(),
+            totals: Totals {
+                files: 0,
+                bytes: 0,
+                complete: false,
+            },
+            small_bytes: 0,
+            files_done: 0,
+            remote: None,
+            history: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<Outcome, BadEnd> {
+        self.tell(Event::Started(self.started.clone()));
+        loop {
+            let report = self.next_report();
+            match report {
+                Some(Report::Connected) => {}
+                Some(Report::Event(event)) => self.on_event(event),
+                Some(Report::Statistics(statistics)) => {
+                    let progress = self.progress(&statistics);
+                    self.tell(Event::Progress(progress));
+                }
+                Some(Report::Finished(finish)) => return self.finish(finish),
+                None => {
+                    return Err(BadEnd {
+                        code: ErrorCode::Internal,
+                        message: "the session's thread ended unexpectedly".into(),
+                        server: self.started.peer.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn next_report(&mut self) -> Option<Report> {
+        loop {
+            select! {
+                recv(self.reports) -> report => return report.ok(),
+                recv(self.figures) -> figures => match figures {
+                    Ok(figures) => self.remote = Some(figures),
+                    // The control connection is gone; the session's own end follows.
+                    Err(_) => return self.reports.recv().ok(),
+                },
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody may be listening; the result comes through `wait` all the same.
+        self.events.send(event).ok();
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match &event {
+            Event::Totals(totals) => self.totals = *totals,
+            Event::FileDone { size, .. } => {
+                self.files_done += 1;
+                if *size <= MAX_SMALL_FILE {
+                    self.small_bytes += size;
+                }
+            }
+            Event::FileSkipped { .. } | Event::FileFailed(_) => self.files_done += 1,
+            _ => {}
+        }
+        self.tell(event);
+    }
+
+    fn progress(&mut self, statistics: &Statistics) -> Progress {
+        let now = Instant::now();
+        let blocks = if self.is_upload {
+            statistics.payload_delivered
+        } else {
+            statistics.payload_received
+        };
+        let bytes_done = blocks + self.small_bytes;
+        self.history.push_back((now, bytes_done));
+        while self.history.len() > 2 && self.history[1].0 + STRETCH <= now {
+            self.history.pop_front();
+        }
+        let (since, before) = self.history.front().copied().unwrap_or((now, bytes_done));
+        let elapsed = now.saturating_duration_since(self.began);
+        let (rtt, queueing, loss, rate) = match (&self.remote, self.is_upload) {
+            (Some(remote), false) => (
+                remote.rtt,
+                remote.queueing_delay,
+                f64::from(remote.loss_ppm) / 1e6,
+                remote.rate,
+            ),
+            _ => (
+                statistics.rtt,
+                statistics.queueing_delay,
+                statistics.loss,
+                statistics.rate,
+            ),
+        };
+        let target = self.started.target_rate_kbps;
+        let limited_by = match target {
+            Some(target) if rate.kbps() >= target * 95 / 100 => LimitedBy::Target,
+            _ if elapsed < rtt * 10 => LimitedBy::StartUp,
+            _ => LimitedBy::Network,
+        };
+        Progress {
+            bytes_done,
+            bytes_total: self.totals.complete.then_some(self.totals.bytes),
+            files_done: self.files_done,
+            files_total: self.totals.complete.then_some(self.totals.files),
+            rate_kbps: kbps(bytes_done - before, now.saturating_duration_since(since)),
+            mean_rate_kbps: kbps(bytes_done, elapsed),
+            target_rate_kbps: target.unwrap_or(rate.kbps()),
+            rtt_us: rtt.as_micros() as u64,
+            queueing_delay_us: queueing.as_micros() as u64,
+            loss_ratio: loss,
+            retransmitted_bytes: statistics.payload_resent,
+            limited_by,
+            elapsed_ms: elapsed.as_millis() as u64,
+        }
+    }
+
+    fn finish(self, finish: Finish) -> Result<Outcome, BadEnd> {
+        let Finish { outcome, error, .. } = finish;
+        // A session that was given up has no outcome to show; one whose files failed has.
+        let is_whole = error.as_ref().is_none_or(|(code, _)| {
+            *code == ErrorCode::SomeFilesFailed
+                || outcome.failures.iter().any(|failure| failure.code == *code)
+        });
+        if is_whole {
+            self.tell(Event::Done(outcome.clone()));
+        }
+        match error {
+            None => Ok(outcome),
+            Some((code, message)) => Err(BadEnd {
+                code,
+                message,
+                server: self.started.peer.to_string(),
+            }),
+        }
+    }
+}
+
+fn kbps(bytes: u64, time: Duration) -> u64 {
+    let millis = time.as_millis() as u64;
+    if millis == 0 {
+        0
+    } else {
+        bytes.saturating_mul(8) / millis
+    }
+}

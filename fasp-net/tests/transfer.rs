@@ -1,0 +1,117 @@
+//! Whole transfers over loopback: real sockets, real files.
+#![allow(clippy::disallowed_methods, reason = "test set-up")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use fasp_net::engine::Sources;
+use fasp_net::request::TransferOptions;
+use fasp_net::transfer::Job;
+use support::TestServer;
+
+fn content(seed: u64, size: usize) -> Vec<u8> {
+    (0..size as u64)
+        .map(|i| (i.wrapping_mul(seed * 2 + 7) >> 3) as u8 ^ seed as u8)
+        .collect()
+}
+
+fn make_tree(root: &Path) {
+    fs::create_dir_all(root.join("tree/deep/er")).unwrap();
+    fs::create_dir_all(root.join("tree/empty directory")).unwrap();
+    fs::write(root.join("tree/zero"), b"").unwrap();
+    fs::write(root.join("tree/one"), b"1").unwrap();
+    fs::write(root.join("tree/deep/large"), content(1, 5_000_000)).unwrap();
+    fs::write(root.join("tree/deep/block"), content(2, 65_537)).unwrap();
+    fs::write(root.join("tree/deep/small"), content(3, 65_536)).unwrap();
+    for (i, name) in ["-rf", "new\nline", "ünï", "a b", "$(x)", "\u{202e}gpj"]
+        .iter()
+        .enumerate()
+    {
+        fs::write(
+            root.join("tree/deep/er").join(name),
+            content(i as u64, 100 * i),
+        )
+        .unwrap();
+    }
+    for i in 0..500 {
+        fs::write(root.join(format!("tree/deep/er/f{i}")), content(i, 4096)).unwrap();
+    }
+}
+
+fn assert_same(a: &Path, b: &Path) {
+    let status = std::process::Command::new("diff")
+        .arg("-r")
+        .arg(a)
+        .arg(b)
+        .status()
+        .unwrap();
+    assert!(
+        status.success(),
+        "{} and {} differ",
+        a.display(),
+        b.display()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_goes_up_and_comes_back_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let (local, remote, back) = (
+        temp.path().join("local"),
+        temp.path().join("remote"),
+        temp.path().join("back"),
+    );
+    for dir in [&local, &remote, &back] {
+        fs::create_dir(dir).unwrap();
+    }
+    make_tree(&local);
+    let server = TestServer::new(&remote);
+    let options = TransferOptions::default();
+    let sources = Sources::local(&[local.join("tree")]).unwrap();
+    let job = Job::Upload {
+        sources,
+        destination: b"/".to_vec(),
+    };
+    let outcome = server.run(job.clone(), &options).await.unwrap();
+    assert_eq!((outcome.files_done, outcome.files_failed), (511, 0));
+    assert_same(&local.join("tree"), &remote.join("tree"));
+
+    let again = server.run(job, &options).await.unwrap();
+    assert_eq!(
+        (again.files_done, again.files_skipped),
+        (0, 511),
+        "nothing is sent twice"
+    );
+
+    let job = Job::Download {
+        sources: vec![b"tree".to_vec()],
+        destination: back.clone(),
+    };
+    let outcome = server.run(job, &options).await.unwrap();
+    assert_eq!((outcome.files_done, outcome.files_failed), (511, 0));
+    assert_same(&local.join("tree"), &back.join("tree"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_file_gets_the_new_name() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("a"), content(5, 300_000)).unwrap();
+    let remote = temp.path().join("remote");
+    fs::create_dir(&remote).unwrap();
+    let server = TestServer::new(&remote);
+    let sources = Sources::local(&[temp.path().join("a")]).unwrap();
+    let job = Job::Upload {
+        sources,
+        destination: b"b".to_vec(),
+    };
+    server.run(job, &TransferOptions::default()).await.unwrap();
+    assert_same(&temp.path().join("a"), &remote.join("b"));
+    let job = Job::Download {
+        sources: vec![b"/b".to_vec()],
+        destination: temp.path().join("c"),
+    };
+    server.run(job, &TransferOptions::default()).await.unwrap();
+    assert_same(&temp.path().join("a"), &temp.path().join("c"));
+}
