@@ -15,7 +15,7 @@ use fastrand::Rng;
 use netsim::{ArrivalOrder, BlackHole, Jitter, LinkConfig, Loss, Policer, Reorder};
 
 /// Seeds of a plain `cargo test`.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 /// Seeds run on this many threads.
 const THREADS: usize = 2;
 /// Virtual time; no scenario below needs nearly as long.

@@ -3,6 +3,7 @@
 //! Files are made of numbers, not of memory: byte `i` of file `f` is a function of both, so terabytes can pass.
 //! The receiver checks every byte it is given and that no byte comes twice.
 
+pub mod bench;
 mod hostile;
 mod pair;
 mod programs;
