@@ -1,5 +1,7 @@
 //! Why a command failed, in a form that can be shown.
 
+use std::path::PathBuf;
+
 use fasp_core::ErrorCode;
 use fasp_net::Error as NetError;
 
@@ -26,6 +28,17 @@ pub enum CommandError {
     /// Somebody stopped it before files moved.
     #[error("cancelled")]
     Cancelled,
+    /// The demo's own files could not be made or read.
+    #[error("the demo's files in '{}'", path.display())]
+    Demo {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// What arrived in the demo is not what was sent.
+    #[error("{0} of the demo's files arrived with other content")]
+    Differs(usize),
     /// Something could not be written for the user.
     #[error("cannot write {what}")]
     Output {
@@ -60,6 +73,11 @@ impl CommandError {
             Self::Server(error) => error.code(),
             Self::Net(error) => error.code(),
             Self::Cancelled => ErrorCode::Cancelled,
+            Self::Demo { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull => ErrorCode::NoSpace,
+                _ => ErrorCode::DiskWrite,
+            },
+            Self::Differs(_) => ErrorCode::Internal,
             Self::Output { .. } => ErrorCode::DiskWrite,
             Self::Input { .. } => ErrorCode::DiskRead,
         }
@@ -87,6 +105,11 @@ impl CommandError {
             }) => Some("check the path with connect-cli ls, or create it with -d".to_owned()),
             Self::Net(error) => error.hint(),
             Self::Cancelled => Some("nothing was transferred".to_owned()),
+            Self::Demo { .. } => Some(
+                "the demo needs four times --size in the directory for temporary files; TMPDIR names another"
+                    .to_owned(),
+            ),
+            Self::Differs(_) => Some("this is a defect of the program: please report it".to_owned()),
             Self::Output { .. } | Self::Input { .. } => None,
         }
     }
@@ -95,10 +118,12 @@ impl CommandError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             // Our own disk failed, not the network: the same command will not do better.
-            Self::Output { .. } | Self::Input { .. } => ExitStatus::Failure,
-            Self::Arguments { .. } | Self::Server(_) | Self::Net(_) | Self::Cancelled => {
-                ExitStatus::from_code(self.code())
-            }
+            Self::Output { .. } | Self::Input { .. } | Self::Demo { .. } => ExitStatus::Failure,
+            Self::Arguments { .. }
+            | Self::Server(_)
+            | Self::Net(_)
+            | Self::Cancelled
+            | Self::Differs(_) => ExitStatus::from_code(self.code()),
         }
     }
 }

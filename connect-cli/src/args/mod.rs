@@ -58,6 +58,8 @@ pub enum Command {
     Download(DownloadArgs),
     /// List a directory on a server
     Ls(ListArgs),
+    /// Show a whole transfer on this machine, through a server that runs only for it
+    Demo(DemoArgs),
     /// Run a transfer server and manage who may use it
     Server(ServerArgs),
     /// Print the completion script for a shell

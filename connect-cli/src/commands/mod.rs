@@ -1,6 +1,7 @@
 //! One file a command: calls libraries and hands results to the [`Ui`].
 
 mod connection;
+mod demo;
 mod ls;
 mod manual;
 mod server;
@@ -25,6 +26,7 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         Command::Upload(args) => transfer::run(ui, resolve::upload(args, variable)?),
         Command::Download(args) => transfer::run(ui, resolve::download(args, variable)?),
         Command::Ls(args) => ls::run(ui, &resolve::ls(args, variable)?),
+        Command::Demo(args) => demo::run(ui, &args),
         Command::Server(server) => match server.command {
             ServerCommand::Start(args) => {
                 server::start(ui, &resolve::server_settings(&args, variable)?)

@@ -42,11 +42,6 @@ impl Ui {
 
     /// Returns what shows a running transfer: JSON lines, a bar on a terminal, or nothing but failures and the summary.
     pub fn reporter(&self) -> Reporter<io::Stdout, io::Stderr> {
-        let bar = || {
-            io::stderr()
-                .is_terminal()
-                .then(|| ProgressBar::on_stderr(std::env::var_os("NO_COLOR").is_some()))
-        };
         match (self.output.json, self.output.quiet) {
             (true, _) => Reporter::Json { data: io::stdout() },
             (false, true) => Reporter::Quiet {
@@ -55,9 +50,15 @@ impl Ui {
             (false, false) => Reporter::Text {
                 data: io::stdout(),
                 notes: io::stderr(),
-                bar: bar(),
+                bar: self.bar(),
             },
         }
+    }
+
+    /// Returns a progress bar where a person watches.
+    pub fn bar(&self) -> Option<ProgressBar> {
+        let is_wanted = !self.output.json && !self.output.quiet && io::stderr().is_terminal();
+        is_wanted.then(|| ProgressBar::on_stderr(std::env::var_os("NO_COLOR").is_some()))
     }
 
     /// Prints what the command was asked for.
