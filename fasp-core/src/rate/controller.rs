@@ -193,7 +193,14 @@ impl RateController {
         self.silenced = None;
         self.storage = report.storage;
         self.note_loss(now, report);
-        if let Some(bandwidth) = report.bandwidth {
+        if let Some(sample) = report.bandwidth {
+            // A sender that did not use its rate has measured itself: that may raise the estimate, never lower it.
+            let known = if report.starved {
+                self.bandwidth()
+            } else {
+                Rate::ZERO
+            };
+            let bandwidth = sample.max(known);
             let memory = (report.rtt * 6).max(Duration::from_millis(300));
             self.bandwidths.push_back((now, bandwidth));
             while self
@@ -312,7 +319,8 @@ impl RateController {
         // Half the error per round trip: the loop stays well damped whatever the delay.
         let gain = error * 0.5 / report.rtt.as_secs_f64().max(0.02);
         let wanted = self.bandwidth().scaled(1.0 + gain.clamp(-MAX_DOWN, MAX_UP));
-        if !report.starved || wanted < self.wanted {
+        let is_queued = queueing > TARGET_QUEUE;
+        if !report.starved || is_queued || wanted > self.wanted {
             self.wanted = wanted;
         }
     }

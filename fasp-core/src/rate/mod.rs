@@ -4,9 +4,11 @@ mod controller;
 mod delivery;
 mod pacer;
 mod queueing;
+mod usage;
 
 pub use controller::RateLimits;
 pub(crate) use controller::{RateController, Report, carried};
 pub(crate) use delivery::DeliveryRate;
 pub(crate) use pacer::Pacer;
 pub(crate) use queueing::Queueing;
+pub(crate) use usage::Usage;

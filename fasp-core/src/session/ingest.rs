@@ -299,6 +299,7 @@ impl Session {
         let bandwidth = is_timed
             .then(|| self.delivery.on_report(feedback.arrival, stretch))
             .flatten();
+        let is_used = self.usage.is_used(now, self.controller.rate());
         let report = Report {
             rtt: self.rtt.smoothed(),
             rtt_samples: self.rtt.samples(),
@@ -306,7 +307,7 @@ impl Session {
             bandwidth,
             lost,
             delivered: settled.bytes,
-            starved: !self.has_data(),
+            starved: !self.has_data() || !is_used,
             storage: (feedback.rate_limit > 0).then(|| Rate::from_kbps(feedback.rate_limit)),
         };
         self.controller.on_report(now, &report);

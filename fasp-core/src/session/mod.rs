@@ -34,7 +34,7 @@ use crate::file::{IncomingFiles, OutgoingFiles};
 use crate::page::{IncomingPages, OutgoingPages};
 use crate::path::{MtuDiscovery, Peer};
 use crate::protection::{Flow, Opener, ReplayWindow, Sealer};
-use crate::rate::{DeliveryRate, Pacer, Queueing, RateController, RateLimits};
+use crate::rate::{DeliveryRate, Pacer, Queueing, RateController, RateLimits, Usage};
 use crate::recovery::{Lost, ReceivedLog, Rtt, SentLog};
 use crate::wire::header::{BASE_DATAGRAM, MAX_DATAGRAM};
 use crate::{ErrorCode, Rate, SessionId};
@@ -89,6 +89,7 @@ pub struct Session {
     mtu: MtuDiscovery,
     controller: RateController,
     pacer: Pacer,
+    usage: Usage,
     delivery: DeliveryRate,
     queueing: Queueing,
     pages_out: OutgoingPages,
@@ -174,6 +175,7 @@ impl Session {
             mtu: MtuDiscovery::new(config.max_datagram),
             pacer: Pacer::new(now, controller.rate()),
             controller,
+            usage: Usage::new(now),
             delivery: DeliveryRate::default(),
             queueing: Queueing::new(now),
             pages_out: OutgoingPages::default(),

@@ -375,6 +375,7 @@ impl Session {
         }
         let wire = size as u64 + WIRE_OVERHEAD;
         self.pacer.on_sent(wire);
+        self.usage.on_sent(wire);
         self.statistics.datagrams_sent += 1;
         self.statistics.bytes_sent += size as u64;
         wire
