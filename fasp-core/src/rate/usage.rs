@@ -8,6 +8,8 @@ use crate::Rate;
 const STRETCH: Duration = Duration::from_millis(10);
 /// … and long enough for this much, so that a slow pacer's bursts even out.
 const STRETCH_BYTES: f64 = 30_000.0;
+/// Without a report for this long nothing can be said.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Share of the rate that counts as using it.
 const USED: f64 = 0.8;
 
@@ -41,8 +43,14 @@ impl Usage {
 
     /// Judges the stretch up to now, during which `rate` was allowed.
     pub(crate) fn is_used(&mut self, now: Instant, rate: Rate) -> bool {
-        let step = now.saturating_duration_since(self.at).as_secs_f64();
+        let step = now.saturating_duration_since(self.at);
         self.at = now;
+        if step > SILENCE {
+            // The rate may have been anything meanwhile.
+            *self = Self::new(now);
+            return true;
+        }
+        let step = step.as_secs_f64();
         self.allowed += rate.bits_per_second() as f64 / 8.0 * step;
         let is_long = now.saturating_duration_since(self.since) >= STRETCH;
         if is_long && self.allowed >= STRETCH_BYTES {

@@ -29,6 +29,8 @@ pub(crate) struct ReceivedLog {
     pending: u64,
     pending_bytes: u64,
     pending_since: Option<Instant>,
+    /// The next report is due at once.
+    urgent: bool,
     last_report: Option<Instant>,
     /// `largest` at the last three reports, oldest first.
     reported: [u64; 3],
@@ -60,6 +62,7 @@ impl ReceivedLog {
             pending: 0,
             pending_bytes: 0,
             pending_since: None,
+            urgent: false,
             last_report: None,
             reported: [0; 3],
             reports: 0,
@@ -115,10 +118,17 @@ impl ReceivedLog {
         self.interval = (rtt / 8).max(MIN_INTERVAL);
     }
 
+    /// Makes the next report due, at `at` or as soon as spacing allows.
+    pub(crate) fn hurry(&mut self, at: Instant) {
+        self.urgent = true;
+        self.pending_since.get_or_insert(at);
+    }
+
     /// When the next report is due, if anything waits for one.
     pub(crate) fn due(&self) -> Option<Instant> {
         let since = self.pending_since?;
-        let eager = self.eliciting <= EAGER || self.pending_bytes >= self.report_bytes;
+        let eager =
+            self.urgent || self.eliciting <= EAGER || self.pending_bytes >= self.report_bytes;
         let due = if eager { since } else { since + self.interval };
         Some(
             self.last_report
@@ -142,6 +152,7 @@ impl ReceivedLog {
         self.pending = 0;
         self.pending_bytes = 0;
         self.pending_since = None;
+        self.urgent = false;
         self.last_report = Some(now);
         let mut samples = std::mem::take(&mut self.samples);
         samples.reverse();

@@ -68,7 +68,12 @@ impl Session {
 
     /// Says what the storage takes now; nothing for no limit (protocol §6.3).
     pub fn set_storage_rate(&mut self, rate: Option<Rate>) {
-        self.storage_limit = rate.unwrap_or(Rate::ZERO);
+        let limit = rate.unwrap_or(Rate::ZERO);
+        if limit == Rate::ZERO && self.storage_limit != Rate::ZERO {
+            // A sender that was slowed down sends little that asks for a report: tell it at once.
+            self.received.hurry(self.last_heard);
+        }
+        self.storage_limit = limit;
     }
 
     /// Every file has its result: tells the sender, which then ends the session.

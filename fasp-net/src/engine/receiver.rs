@@ -16,6 +16,8 @@ use crate::port::Port;
 const BUSY: usize = QUEUE / 2;
 /// Jobs below which the storage keeps up.
 const IDLE: usize = QUEUE / 8;
+/// The least that any storage is taken to do.
+const SLOWEST: Rate = Rate::from_kbps(1000);
 /// How often the storage's rate is measured.
 const MEASURE: Duration = Duration::from_millis(200);
 
@@ -136,7 +138,10 @@ impl ReceiverProgram {
                 self.expected = Some(u64::from(files));
                 reporter.listed(0, 0, true);
             }
-            StorageEvent::PageDone(bytes) => session.page_consumed(bytes),
+            StorageEvent::PageDone(bytes) => {
+                self.written += bytes;
+                session.page_consumed(bytes);
+            }
             StorageEvent::Written(bytes) => self.written += bytes,
             StorageEvent::TreeDone => self.is_complete = true,
             StorageEvent::Violation(text) => {
@@ -223,7 +228,7 @@ impl ReceiverProgram {
         self.measured_at = now;
         self.measured = self.written;
         if waiting >= BUSY {
-            session.set_storage_rate(Some(drained.scaled(0.9).max(Rate::from_kbps(64))));
+            session.set_storage_rate(Some(drained.scaled(0.9).max(SLOWEST)));
         }
     }
 }
