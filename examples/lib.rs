@@ -1,0 +1,1 @@
+//! Short programs that embed the libraries; see the files beside this one.
