@@ -153,7 +153,7 @@ fn a_tree_comes_back_as_it_was_sent() {
         "big",
     ];
     for (number, name) in names.into_iter().enumerate() {
-        let content: Vec<u8> = (0..number * 90_000).map(|i| (i * i >> 7) as u8).collect();
+        let content: Vec<u8> = (0..number * 90_000).map(|i| ((i * i) >> 7) as u8).collect();
         fs::write(source.join(name), content).unwrap();
     }
     symlink("big", source.join("link")).unwrap();
