@@ -300,7 +300,7 @@ impl Port {
         loop {
             match self.shared.state.try_send(socket.into(), &transmit) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait(socket, PollFlags::OUT)
+                    wait(socket, PollFlags::OUT);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     // A hint from the network about an earlier datagram (rule W-23): this one has not left.

@@ -1,5 +1,9 @@
 //! Whole transfers over loopback: real sockets, real files.
-#![allow(clippy::disallowed_methods, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "test set-up"
+)]
 
 mod support;
 

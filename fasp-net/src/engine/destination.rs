@@ -174,7 +174,7 @@ fn trim_slashes(text: &[u8]) -> &[u8] {
     let end = text
         .iter()
         .rposition(|b| *b != b'/')
-        .map_or(text.len().min(1), |at| at + 1);
+        .map_or_else(|| text.len().min(1), |at| at + 1);
     &text[..end]
 }
 

@@ -196,7 +196,7 @@ impl Driver {
             }
             match &mut self.program {
                 Program::Sender(sender) => {
-                    sender.on_event(&mut self.session, &mut self.reporter, event)
+                    sender.on_event(&mut self.session, &mut self.reporter, event);
                 }
                 Program::Receiver(receiver) => receiver.on_event(event),
             }

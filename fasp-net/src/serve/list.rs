@@ -65,7 +65,7 @@ fn list_blocking(root: &Docroot, request: &List) -> Result<Listing, Refusal> {
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     for item in entries {
         if listing
-            .push(entry(item.name.to_vec(), &item.attributes))
+            .push(entry(item.name.clone(), &item.attributes))
             .is_err()
         {
             break;

@@ -4,7 +4,7 @@ mod grant;
 mod list;
 mod open;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,7 +94,7 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
     } = control;
     let client = Arc::new(client);
     let (told, mut hears) = mpsc::unbounded_channel();
-    let mut sessions: HashMap<u64, (Handle, Grant)> = HashMap::new();
+    let mut sessions: BTreeMap<u64, (Handle, Grant)> = BTreeMap::new();
     sender.send(transfer::hello()).await?;
     let result = loop {
         let message = tokio::select! {

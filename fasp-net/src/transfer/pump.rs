@@ -162,7 +162,7 @@ impl Pump {
             files_total: self.totals.complete.then_some(self.totals.files),
             rate_kbps: kbps(bytes_done - before, now.saturating_duration_since(since)),
             mean_rate_kbps: kbps(bytes_done, elapsed),
-            target_rate_kbps: target.unwrap_or(rate.kbps()),
+            target_rate_kbps: target.unwrap_or_else(|| rate.kbps()),
             rtt_us: rtt.as_micros() as u64,
             queueing_delay_us: queueing.as_micros() as u64,
             loss_ratio: loss,
@@ -194,10 +194,8 @@ impl Pump {
 }
 
 fn kbps(bytes: u64, time: Duration) -> u64 {
-    let millis = time.as_millis() as u64;
-    if millis == 0 {
-        0
-    } else {
-        bytes.saturating_mul(8) / millis
-    }
+    bytes
+        .saturating_mul(8)
+        .checked_div(time.as_millis() as u64)
+        .unwrap_or(0)
 }
