@@ -1,5 +1,9 @@
 //! Runs a check over its seed corpus, as an ordinary test does.
-#![allow(clippy::disallowed_methods, reason = "test set-up")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "test set-up, and output that a failing test shows"
+)]
 
 use std::{fs, path::Path};
 
