@@ -10,6 +10,8 @@ pub mod event;
 pub mod port;
 pub mod request;
 pub mod serve;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transfer;
 
 pub use error::Error;

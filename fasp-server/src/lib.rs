@@ -31,6 +31,8 @@ pub mod log;
 pub mod operator_file;
 mod server;
 pub mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod users;
 
 pub use error::Error;

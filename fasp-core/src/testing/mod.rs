@@ -4,11 +4,13 @@
 //! The receiver checks every byte it is given and that no byte comes twice.
 
 pub mod bench;
+mod frames;
 mod hostile;
 mod pair;
 mod programs;
 mod scenario;
 
+pub use frames::check_frames;
 pub use hostile::Hostile;
 pub use pair::{Pair, keys};
 pub use scenario::{Run, Scenario};

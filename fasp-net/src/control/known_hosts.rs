@@ -127,12 +127,21 @@ impl KnownHosts {
 
     fn entries(&self, host: &str, port: u16) -> Result<Vec<Entry>, Error> {
         let token = token(host, port);
-        let content = self.read()?;
-        let lines = content.lines().enumerate();
-        Ok(lines
-            .filter_map(|(index, line)| parse_line(index + 1, line, &token))
-            .collect())
+        Ok(entries_in(&self.read()?, &token).collect())
     }
+}
+
+fn entries_in(text: &str, token: &str) -> impl Iterator<Item = Entry> {
+    let lines = text.lines().enumerate();
+    lines.filter_map(move |(index, line)| parse_line(index + 1, line, token))
+}
+
+/// Returns the lines that speak about a host.
+#[cfg(feature = "testing")]
+pub(crate) fn lines_about(text: &str, host: &str, port: u16) -> Vec<usize> {
+    entries_in(text, &token(host, port))
+        .map(|entry| entry.line)
+        .collect()
 }
 
 /// Returns the host as the file spells it: with its port unless that is 22.

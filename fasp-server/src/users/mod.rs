@@ -14,6 +14,8 @@ use fasp_core::Rate;
 use fasp_net::event::ShownText;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "testing")]
+pub(crate) use self::store::rewritten;
 pub use self::{
     key::AuthorizedKey,
     name::UserName,

@@ -1,6 +1,9 @@
 //! The users file: read when it changes, edited by one process at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -65,9 +68,13 @@ impl UserStore {
         let Some((bytes, version)) = self.state.read(USERS_FILE)? else {
             return Ok(Arc::default());
         };
-        let users = Arc::new(self.parse(&bytes)?);
+        let users = Arc::new(parse(self.path(), &bytes)?);
         *cache = Some((version, Arc::clone(&users)));
         Ok(users)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.state.path().join(USERS_FILE)
     }
 
     /// Changes the accounts: reads the file, lets `change` work on it and writes it, while no other process can.
@@ -78,35 +85,40 @@ impl UserStore {
     pub fn edit<T>(&self, change: impl FnOnce(&mut Users) -> Result<T, Error>) -> Result<T, Error> {
         let _lock = self.state.lock_for_edit(USERS_FILE)?;
         let mut users = match self.state.read(USERS_FILE)? {
-            Some((bytes, _)) => self.parse(&bytes)?,
+            Some((bytes, _)) => parse(self.path(), &bytes)?,
             None => Users::default(),
         };
         let result = change(&mut users)?;
         self.state.replace(USERS_FILE, &to_bytes(&users)?)?;
         Ok(result)
     }
+}
 
-    fn parse(&self, bytes: &[u8]) -> Result<Users, Error> {
-        let path = self.state.path().join(USERS_FILE);
-        let invalid = |error: serde_json::Error| Error::UsersFile {
+fn parse(path: PathBuf, bytes: &[u8]) -> Result<Users, Error> {
+    let invalid = |error: serde_json::Error| Error::UsersFile {
+        path: path.clone(),
+        reason: error.to_string(),
+    };
+    // The version first: a later format may differ in everything else.
+    let VersionOnly { version } = serde_json::from_slice(bytes).map_err(invalid)?;
+    if version != FORMAT {
+        return Err(Error::UsersVersion { path, version });
+    }
+    let document: UsersDocument = serde_json::from_slice(bytes).map_err(invalid)?;
+    let mut users = Users::default();
+    for user in document.users {
+        users.add(user).map_err(|error| Error::UsersFile {
             path: path.clone(),
             reason: error.to_string(),
-        };
-        // The version first: a later format may differ in everything else.
-        let VersionOnly { version } = serde_json::from_slice(bytes).map_err(invalid)?;
-        if version != FORMAT {
-            return Err(Error::UsersVersion { path, version });
-        }
-        let document: UsersDocument = serde_json::from_slice(bytes).map_err(invalid)?;
-        let mut users = Users::default();
-        for user in document.users {
-            users.add(user).map_err(|error| Error::UsersFile {
-                path: path.clone(),
-                reason: error.to_string(),
-            })?;
-        }
-        Ok(users)
+        })?;
     }
+    Ok(users)
+}
+
+/// Reads a users file and writes its accounts again.
+#[cfg(feature = "testing")]
+pub(crate) fn rewritten(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    to_bytes(&parse(USERS_FILE.into(), bytes)?)
 }
 
 fn to_bytes(users: &Users) -> Result<Vec<u8>, Error> {

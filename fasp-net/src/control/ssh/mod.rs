@@ -17,6 +17,8 @@ use russh::{
 
 pub use host_key::HostKey;
 pub use russh::keys::PublicKey;
+#[cfg(feature = "testing")]
+pub(crate) use transcript::recorded;
 
 /// The TCP port of our endpoint.
 pub const DEFAULT_PORT: u16 = 33001;

@@ -194,6 +194,21 @@ fn offers_strict(packet: &[u8], mark: &[u8]) -> bool {
         .is_some_and(|names| names.split(|b| *b == b',').any(|name| name == mark))
 }
 
+/// Records one direction on its own; `None` unless it gets as far as encryption.
+#[cfg(feature = "testing")]
+pub(crate) fn recorded(from_client: bool, bytes: &[u8], piece: usize) -> Option<Vec<u8>> {
+    let sender = if from_client {
+        Side::Client
+    } else {
+        Side::Server
+    };
+    let mut recorder = Recorder::new(sender);
+    for piece in bytes.chunks(piece) {
+        recorder.record(piece).ok()?;
+    }
+    (recorder.state == State::Encrypted).then_some(recorder.bytes)
+}
+
 fn refused(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }

@@ -1,0 +1,15 @@
+//! Parsers of what a peer or a file says that nothing else makes public (feature `testing`).
+
+use crate::control::{known_hosts, ssh};
+
+/// Returns the numbers, from 1, of the lines of a known-hosts file that hold a key of this host.
+pub fn known_host_lines(text: &str, host: &str, port: u16) -> Vec<usize> {
+    known_hosts::lines_about(text, host, port)
+}
+
+/// Returns what one side of an SSH handshake sent before encryption, given in pieces of at most `piece` bytes.
+///
+/// `None` when it is refused or the bytes end before encryption starts.
+pub fn recorded_handshake(from_client: bool, bytes: &[u8], piece: usize) -> Option<Vec<u8>> {
+    ssh::recorded(from_client, bytes, piece)
+}

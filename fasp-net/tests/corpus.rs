@@ -1,0 +1,25 @@
+//! The seed corpora of the fuzz targets for this crate's parsers.
+
+#[path = "../../fuzz/checks/control_message.rs"]
+mod control_message;
+#[path = "../../fuzz/checks/known_hosts.rs"]
+mod known_hosts;
+#[path = "../../fuzz/checks/replay.rs"]
+mod replay;
+#[path = "../../fuzz/checks/ssh_transcript.rs"]
+mod ssh_transcript;
+
+#[test]
+fn control_message_corpus_holds() {
+    replay::replay("control_message", control_message::check);
+}
+
+#[test]
+fn known_hosts_corpus_holds() {
+    replay::replay("known_hosts", known_hosts::check);
+}
+
+#[test]
+fn ssh_transcript_corpus_holds() {
+    replay::replay("ssh_transcript", ssh_transcript::check);
+}
