@@ -91,7 +91,7 @@ fn step(
         5 => peer.send(&Hostile::floor(script.number(2))),
         6 => {
             let number = script.number(2);
-            peer.jump(number << (script.byte() % 24));
+            peer.jump(number << (script.byte() % 16));
         }
         7 if role == Role::Receiver => {
             let (file, size) = (u32::from(script.byte() % 4), script.number(3));

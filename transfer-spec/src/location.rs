@@ -45,12 +45,13 @@ impl FromStr for Host {
                 .map_err(|_| ParseLocationError::Bracket(text.to_owned()));
         }
         if let Ok(address) = text.parse() {
-            return Ok(Self::V4(address));
-        }
-        if let Ok(address) = text.parse() {
             return Ok(Self::V6(address));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
+        // Without its dot it would be shown as an address, so it has to be one.
+        if let Ok(address) = name.parse() {
+            return Ok(Self::V4(address));
+        }
         let label_is_good = |label: &str| {
             (1..=63).contains(&label.len())
                 && label

@@ -85,9 +85,9 @@ impl Hostile {
         self.hear();
     }
 
-    /// Skips packet numbers.
+    /// Skips packet numbers; numbers are sealed in order, so one that is past already changes nothing.
     pub fn jump(&mut self, number: u64) {
-        self.next = number;
+        self.next = self.next.max(number);
     }
 
     /// Sends these frames in a datagram with a right tag.
