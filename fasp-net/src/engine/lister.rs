@@ -44,7 +44,7 @@ pub(super) enum Ask {
 }
 
 /// Small files that wait to be asked for, shared by the lister and the session.
-pub(super) type Asked = Arc<Mutex<BTreeMap<u32, (Source, u64)>>>;
+pub(super) type Asked = Arc<Mutex<BTreeMap<u32, (Source, LinkRule, u64)>>>;
 
 /// The session's side of the lister.
 #[derive(Debug)]
@@ -201,32 +201,14 @@ impl Listing {
             path: entry.path.clone(),
         };
         if size > MAX_SMALL_FILE {
-            self.enter(&path);
-            let file = self.number(&path, size);
-            let name = path.file_name().unwrap_or_default();
-            Record::File {
-                file,
-                name,
-                attributes,
-                size,
-            }
-            .encode(&mut self.current.page);
+            let file = self.list(&path, attributes, size);
             self.current.blocks.push((file, origin, rule, size));
             return Ok(());
         }
         if self.options.asks_first {
             self.wait_for_room();
-            self.enter(&path);
-            let file = self.number(&path, size);
-            let name = path.file_name().unwrap_or_default();
-            Record::File {
-                file,
-                name,
-                attributes,
-                size,
-            }
-            .encode(&mut self.current.page);
-            lock(&self.asked).insert(file, (origin, size));
+            let file = self.list(&path, attributes, size);
+            lock(&self.asked).insert(file, (origin, rule, size));
             return Ok(());
         }
         match read_small(&origin, rule, size) {
@@ -248,6 +230,21 @@ impl Listing {
             Err(error) => self.fail(path.to_string(), &error),
         }
         Ok(())
+    }
+
+    /// Names a file whose content is sent when the receiver asks.
+    fn list(&mut self, path: &EntryPath, attributes: Attributes, size: u64) -> u32 {
+        self.enter(path);
+        let file = self.number(path, size);
+        let name = path.file_name().unwrap_or_default();
+        let record = Record::File {
+            file,
+            name,
+            attributes,
+            size,
+        };
+        record.encode(&mut self.current.page);
+        file
     }
 
     fn number(&mut self, path: &EntryPath, size: u64) -> u32 {
@@ -290,7 +287,9 @@ impl Listing {
     }
 }
 
-pub(super) fn lock(asked: &Asked) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Source, u64)>> {
+pub(super) fn lock(
+    asked: &Asked,
+) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Source, LinkRule, u64)>> {
     // The map is whole after every single call, so a panic elsewhere leaves nothing half done.
     asked
         .lock()
@@ -327,13 +326,13 @@ fn send_contents(asks: &Receiver<Ask>, pages: &Sender<Listed>, asked: &Asked) {
     let mut page = Vec::new();
     for Ask::Content { first, count } in asks {
         for file in first..first.saturating_add(count) {
-            let Some((source, size)) = lock(asked).remove(&file) else {
+            let Some((source, rule, size)) = lock(asked).remove(&file) else {
                 continue;
             };
             if page.len() + size as usize > 2 * PAGE && !flush(&mut page, pages) {
                 return;
             }
-            match read_small(&source, LinkRule::FollowBeneath, size) {
+            match read_small(&source, rule, size) {
                 Ok(content) => Record::Content {
                     file,
                     content: &content,
