@@ -18,7 +18,7 @@ pub(crate) struct FileDigest {
     /// The run that still grows.
     run_start: u64,
     run_end: u64,
-    run: crc64fast_nvme::Digest,
+    run: crc_fast::Digest,
 }
 
 impl std::fmt::Debug for FileDigest {
@@ -36,7 +36,7 @@ impl FileDigest {
             sum: 0,
             run_start: 0,
             run_end: 0,
-            run: crc64fast_nvme::Digest::new(),
+            run: plain_digest(),
         }
     }
 
@@ -47,7 +47,7 @@ impl FileDigest {
             self.run_start = offset;
             self.run_end = offset;
         }
-        self.run.write(bytes);
+        self.run.update(bytes);
         self.run_end += bytes.len() as u64;
     }
 
@@ -63,10 +63,15 @@ impl FileDigest {
         if length == 0 {
             return;
         }
-        let run = std::mem::replace(&mut self.run, crc64fast_nvme::Digest::new());
-        let raw = run.sum64() ^ ALL_ONES ^ multiply(ALL_ONES, power_of_x(length));
+        let run = std::mem::replace(&mut self.run, plain_digest());
+        let raw = run.finalize() ^ ALL_ONES ^ multiply(ALL_ONES, power_of_x(length));
         self.sum ^= multiply(raw, power_of_x(self.size - self.run_end));
     }
+}
+
+/// The digest of nothing yet, of one run of bytes.
+fn plain_digest() -> crc_fast::Digest {
+    crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)
 }
 
 /// Multiplies two reflected polynomials modulo the CRC's.
@@ -112,9 +117,9 @@ mod tests {
     use super::*;
 
     fn plain(bytes: &[u8]) -> u64 {
-        let mut digest = crc64fast_nvme::Digest::new();
-        digest.write(bytes);
-        digest.sum64()
+        let mut digest = plain_digest();
+        digest.update(bytes);
+        digest.finalize()
     }
 
     #[test]
