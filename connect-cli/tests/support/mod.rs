@@ -261,6 +261,18 @@ impl Site {
     }
 }
 
+/// Reads the events of a client with `--json` up to the first of this name.
+pub(crate) fn wait_for_event(client: &mut Child, name: &str) {
+    let mark = format!("\"event\":\"{name}\"");
+    let mut out = BufReader::with_capacity(1, client.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(&mark) {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "no {name}");
+    }
+    client.stdout = Some(out.into_inner());
+}
+
 /// Bytes without a period that a block could have.
 pub(crate) fn content(size: usize) -> Vec<u8> {
     (0..size as u64)
