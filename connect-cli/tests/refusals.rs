@@ -16,7 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use support::{Bed, PASSWORD, Server, Site, assert_nothing_final, names};
+use support::{Bed, PASSWORD, Server, Site, assert_nothing_final, names, skipped};
 
 #[test]
 fn who_cannot_log_in_learns_nothing_about_accounts() {
@@ -195,10 +195,6 @@ fn serve_in_namespace(bed: &Bed, mount: &str) -> Option<Server> {
     }
     let script = format!("{mount} && exec \"$0\" \"$@\"");
     Some(bed.serve_in(&["unshare", flags, "sh", "-c", &script]))
-}
-
-fn skipped(why: &str) {
-    println!("SKIPPED: {why}");
 }
 
 fn is_root() -> bool {

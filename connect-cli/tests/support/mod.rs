@@ -318,6 +318,12 @@ fn is_unfinished(name: &str) -> bool {
     name.ends_with(".partial") || name.ends_with(".aspera-ckpt")
 }
 
+/// Says loudly that a test shows nothing here.
+#[allow(clippy::print_stdout, reason = "a test that is skipped has to say so")]
+pub(crate) fn skipped(why: &str) {
+    println!("SKIPPED: {why}");
+}
+
 /// Another address of loopback, for a second way to the same port.
 pub(crate) fn second_way(server: SocketAddr) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), server.port()))
