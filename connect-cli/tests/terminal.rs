@@ -161,6 +161,16 @@ fn a_first_upload_asks_hides_draws_and_stops_on_ctrl_c() {
     terminal.expect("error: cancelled (FASP code 28)");
     terminal.expect("hint: run the same command again");
     assert_eq!(terminal.status(), 130);
+    // The bar and its `^C` are gone before anything else is written: both were on the line that is cleared.
+    let text = terminal.text();
+    let before = text[..text.find("stopping").unwrap()].rsplit_once('\n');
+    let line = before.unwrap().1;
+    assert!(
+        line.contains("^C") && line.ends_with("\r\x1b[2K"),
+        "{line:?}"
+    );
+    let last = line.rsplit("\x1b[2K").nth(1).unwrap();
+    assert!(last.trim_matches('\r').len() < 80, "{last:?}");
     assert!(!terminal.text().contains("secret"), "{}", terminal.text());
     support::assert_nothing_final(&site.path("root"));
 }

@@ -1,13 +1,15 @@
 //! The bar: bytes, rate, remaining time, and what the network does.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use fasp_core::Rate;
 use fasp_net::event::{LimitedBy, Progress};
 use indicatif::{ProgressDrawTarget, ProgressStyle};
-use rustix::termios::tcgetwinsize;
 
-use super::text::{byte_count, duration};
+use super::{
+    screen::Screen,
+    text::{byte_count, duration},
+};
 
 /// How often the terminal is drawn at most, times a second.
 const DRAWS_A_SECOND: u8 = 8;
@@ -15,9 +17,7 @@ const DRAWS_A_SECOND: u8 = 8;
 /// Between two parts of the words beside the bar.
 const GAP: &str = "  ";
 /// Columns that the bar itself keeps.
-const SHORTEST_BAR: usize = 10;
-/// Where the terminal does not say how wide it is.
-const USUAL_COLUMNS: usize = 80;
+const SHORTEST_BAR: usize = 5;
 
 /// A progress bar on standard error. Clones are the same bar.
 #[derive(Debug, Clone)]
@@ -28,7 +28,8 @@ pub struct ProgressBar {
 impl ProgressBar {
     /// Makes a bar; `plain` leaves out colours.
     pub fn on_stderr(plain: bool) -> Self {
-        Self::on(ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND), plain)
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen), DRAWS_A_SECOND);
+        Self::on(target, plain)
     }
 
     fn on(target: ProgressDrawTarget, plain: bool) -> Self {
@@ -50,7 +51,8 @@ impl ProgressBar {
             self.bar.set_length(total);
         }
         self.bar.set_position(progress.bytes_done);
-        self.bar.set_message(progress_line(progress, columns()));
+        self.bar
+            .set_message(progress_line(progress, Screen::columns()));
     }
 
     /// Writes a line above the bar, while the bar is out of the way.
@@ -62,14 +64,6 @@ impl ProgressBar {
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
-}
-
-/// The width of the terminal, which may change at any time.
-fn columns() -> usize {
-    tcgetwinsize(io::stderr()).map_or(USUAL_COLUMNS, |size| match size.ws_col {
-        0 => USUAL_COLUMNS,
-        columns => columns.into(),
-    })
 }
 
 /// Returns the words beside the bar, such as
@@ -197,7 +191,7 @@ mod tests {
                 "512 MiB/1.00 GiB  93.1 Mbit/s  ETA 00:46  limited by the network",
             ),
             (60, "512 MiB/1.00 GiB  93.1 Mbit/s  ETA 00:46"),
-            (50, "512 MiB/1.00 GiB  93.1 Mbit/s"),
+            (45, "512 MiB/1.00 GiB  93.1 Mbit/s"),
             (10, "512 MiB/1.00 GiB  93.1 Mbit/s"),
         ] {
             assert_eq!(progress_line(&halfway(), columns), line, "{columns}");
