@@ -199,3 +199,65 @@ fn a_server_that_dies_is_missed_at_once_and_the_rest_follows_later() {
     site.lea(&["upload", "f", "HOST:"]).assert_success();
     assert!(std::fs::read(site.path("root/f")).unwrap() == content);
 }
+
+/// Rule D-13: a server that is asked to stop tells its clients and is gone within five seconds.
+#[test]
+fn d13_a_server_that_is_stopped_says_so_and_the_rest_follows_later() {
+    let mut site = Site::new();
+    let content = site.bed.file("root/f", 30_000_000);
+    let words = [
+        "download",
+        "-l",
+        "50m",
+        "--json",
+        "--accept-new-host-key",
+        "HOST:f",
+        "copy",
+    ];
+    let mut client = site.client("lea", PASSWORD, &words).spawn().unwrap();
+    support::wait_for_event(&mut client, "progress");
+    let began = Instant::now();
+    site.server.terminate();
+    let run = Run::of(client);
+    run.assert_refused(5, 39);
+    assert!(
+        run.err.contains("the server is shutting down"),
+        "{}",
+        run.err
+    );
+    assert_eq!(site.server.wait(), 0);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(!site.path("copy").exists());
+    site.server = site.bed.serve();
+    site.lea(&["download", "HOST:f", "copy"]).assert_success();
+    assert!(std::fs::read(site.path("copy")).unwrap() == content);
+}
+
+/// Rule D-13 on this side, for a signal that comes from no terminal.
+#[test]
+fn d13_a_client_that_is_stopped_ends_in_order() {
+    let site = Site::new();
+    site.bed.file("f", 30_000_000);
+    let words = [
+        "upload",
+        "-l",
+        "50m",
+        "--json",
+        "--accept-new-host-key",
+        "f",
+        "HOST:",
+    ];
+    let mut client = site.client("lea", PASSWORD, &words).spawn().unwrap();
+    support::wait_for_event(&mut client, "progress");
+    let began = Instant::now();
+    support::terminate(&client);
+    let run = Run::of(client);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    run.assert_refused(130, 28);
+    assert!(
+        run.out.contains("\"symbol\":\"USER_CANCEL\""),
+        "{}",
+        run.out
+    );
+    assert_nothing_final(&site.path("root"));
+}

@@ -16,6 +16,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_connect-cli");
@@ -194,6 +195,11 @@ impl Server {
         drop(self.child.wait());
     }
 
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
+        terminate(&self.child);
+    }
+
     pub(crate) fn wait(&mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap()
     }
@@ -259,6 +265,12 @@ impl Site {
         let mut client = self.client_of(server, "lea", PASSWORD, &words);
         Run::of(client.spawn().unwrap())
     }
+}
+
+/// Sends the signal that service managers send.
+pub(crate) fn terminate(child: &Child) {
+    let id = Pid::from_child(child);
+    kill_process(id, Signal::TERM).unwrap();
 }
 
 /// Reads the events of a client with `--json` up to the first of this name.
