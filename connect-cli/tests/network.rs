@@ -170,6 +170,9 @@ fn garbage_on_either_port_disturbs_nobody() {
     }
     // Whatever it answers, it ends the connection.
     drop(tcp.read_to_end(&mut Vec::new()));
+    // Rule W-17: the UDP port answers nothing at all.
+    udp.set_nonblocking(true).unwrap();
+    assert!(udp.recv_from(&mut [0; 1500]).is_err());
     std::fs::write(site.path("f"), b"x").unwrap();
     site.lea(&["upload", "f", "HOST:"]).assert_success();
 }
@@ -260,4 +263,17 @@ fn d13_a_client_that_is_stopped_ends_in_order() {
         run.out
     );
     assert_nothing_final(&site.path("root"));
+}
+
+/// Rule W-30.
+#[test]
+fn w30_policy_fixed_becomes_fair_on_a_server_that_does_not_allow_it() {
+    let site = Site::new();
+    site.bed.file("f", 10);
+    let words = [
+        "upload", "--policy", "fixed", "-l", "50m", "--json", "f", "HOST:",
+    ];
+    let run = site.lea(&words);
+    run.assert_success();
+    assert!(run.out.contains("\"policy\":\"fair\""), "{}", run.out);
 }

@@ -45,7 +45,7 @@ fn a_tree_comes_back_as_it_was_sent() {
         PathBuf::from("big")
     );
     let listed = site.lea(&["ls", "HOST:src"]);
-    assert!(listed.out.contains("empty/\n") && listed.out.contains("new\\u{a}line\n"));
+    assert!(listed.out.contains("empty/\n") && listed.out.contains("new\\nline\n"));
     let again = site.lea(&[
         "upload",
         "--json",

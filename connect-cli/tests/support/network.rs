@@ -3,12 +3,7 @@
 use std::{
     io,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     thread,
-    time::Duration,
 };
 
 use super::second_way;
@@ -22,7 +17,7 @@ pub(crate) enum Udp {
     Swallowed,
     /// They reach the server, but its answers vanish.
     OneWay,
-    /// They pass in both directions until the path is [cut](Forwarder::cut).
+    /// They pass in both directions.
     Open,
 }
 
@@ -30,8 +25,6 @@ pub(crate) enum Udp {
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     pub(crate) address: SocketAddr,
-    is_cut: Arc<AtomicBool>,
-    passed: Arc<AtomicUsize>,
 }
 
 impl Forwarder {
@@ -43,33 +36,11 @@ impl Forwarder {
                 pass_tcp(stream.unwrap(), server);
             }
         });
-        let (is_cut, passed) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
         if udp != Udp::Refused {
             let socket = UdpSocket::bind(address).unwrap();
-            let path = Path {
-                client_side: socket,
-                is_cut: Arc::clone(&is_cut),
-                passed: Arc::clone(&passed),
-            };
-            thread::spawn(move || path.run(udp, server));
+            thread::spawn(move || pass_udp(&socket, udp, server));
         }
-        Self {
-            address,
-            is_cut,
-            passed,
-        }
-    }
-
-    /// Lets no datagram pass from now on.
-    pub(crate) fn cut(&self) {
-        self.is_cut.store(true, Ordering::Relaxed);
-    }
-
-    /// Waits until so many datagrams have come from the client.
-    pub(crate) fn wait_for(&self, datagrams: usize) {
-        while self.passed.load(Ordering::Relaxed) < datagrams {
-            thread::sleep(Duration::from_millis(1));
-        }
+        Self { address }
     }
 }
 
@@ -89,39 +60,29 @@ fn pass_tcp(client: TcpStream, server: SocketAddr) {
     }
 }
 
-struct Path {
-    client_side: UdpSocket,
-    is_cut: Arc<AtomicBool>,
-    passed: Arc<AtomicUsize>,
+fn pass_udp(client_side: &UdpSocket, udp: Udp, server: SocketAddr) {
+    // Not the address that the control connection comes from.
+    let server_side = UdpSocket::bind("127.0.0.3:0").unwrap();
+    server_side.connect(server).unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    let mut answers = None;
+    while let Ok((length, client)) = client_side.recv_from(&mut buffer) {
+        if udp == Udp::Swallowed {
+            continue;
+        }
+        // A full buffer on the other side is a loss like any other.
+        server_side.send(&buffer[..length]).ok();
+        if udp == Udp::Open && answers.is_none() {
+            let from = server_side.try_clone().unwrap();
+            let to = client_side.try_clone().unwrap();
+            answers = Some(thread::spawn(move || pass_answers(&from, &to, client)));
+        }
+    }
 }
 
-impl Path {
-    fn run(self, udp: Udp, server: SocketAddr) {
-        let server_side = UdpSocket::bind("127.0.0.1:0").unwrap();
-        server_side.connect(server).unwrap();
-        let mut buffer = vec![0; 1 << 16];
-        let mut answers = None;
-        while let Ok((length, client)) = self.client_side.recv_from(&mut buffer) {
-            self.passed.fetch_add(1, Ordering::Relaxed);
-            if udp == Udp::Swallowed || self.is_cut.load(Ordering::Relaxed) {
-                continue;
-            }
-            server_side.send(&buffer[..length]).ok();
-            if udp == Udp::Open && answers.is_none() {
-                let (from, to) = (
-                    server_side.try_clone().unwrap(),
-                    self.client_side.try_clone().unwrap(),
-                );
-                let is_cut = Arc::clone(&self.is_cut);
-                answers = Some(thread::spawn(move || {
-                    let mut buffer = vec![0; 1 << 16];
-                    while let Ok(length) = from.recv(&mut buffer) {
-                        if !is_cut.load(Ordering::Relaxed) {
-                            to.send_to(&buffer[..length], client).ok();
-                        }
-                    }
-                }));
-            }
-        }
+fn pass_answers(from: &UdpSocket, to: &UdpSocket, client: SocketAddr) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(length) = from.recv(&mut buffer) {
+        to.send_to(&buffer[..length], client).ok();
     }
 }
