@@ -265,6 +265,20 @@ fn d13_a_client_that_is_stopped_ends_in_order() {
     assert_nothing_final(&site.path("root"));
 }
 
+/// Rule W-22: the data path may come from another address than the control connection, as behind some NATs.
+#[test]
+fn w22_datagrams_from_another_address_than_the_control_connection_are_taken() {
+    let site = Site::new();
+    let content = site.bed.file("f", 3_000_000);
+    let way = Forwarder::new(site.server.address, Udp::Open);
+    site.lea_at(way.address, &["upload", "f", "HOST:"])
+        .assert_success();
+    assert!(std::fs::read(site.path("root/f")).unwrap() == content);
+    site.lea_at(way.address, &["download", "HOST:f", "back"])
+        .assert_success();
+    assert!(std::fs::read(site.path("back")).unwrap() == content);
+}
+
 /// Rule W-30.
 #[test]
 fn w30_policy_fixed_becomes_fair_on_a_server_that_does_not_allow_it() {

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -66,23 +67,32 @@ fn pass_udp(client_side: &UdpSocket, udp: Udp, server: SocketAddr) {
     server_side.connect(server).unwrap();
     let mut buffer = vec![0; 1 << 16];
     let mut answers = None;
+    let last_client = Arc::new(Mutex::new(None));
     while let Ok((length, client)) = client_side.recv_from(&mut buffer) {
         if udp == Udp::Swallowed {
             continue;
         }
         // A full buffer on the other side is a loss like any other.
         server_side.send(&buffer[..length]).ok();
+        *last_client.lock().unwrap() = Some(client);
         if udp == Udp::Open && answers.is_none() {
             let from = server_side.try_clone().unwrap();
             let to = client_side.try_clone().unwrap();
-            answers = Some(thread::spawn(move || pass_answers(&from, &to, client)));
+            let last_client = Arc::clone(&last_client);
+            answers = Some(thread::spawn(move || {
+                pass_answers(&from, &to, &last_client);
+            }));
         }
     }
 }
 
-fn pass_answers(from: &UdpSocket, to: &UdpSocket, client: SocketAddr) {
+/// One client after the other: answers go to the one that was heard last.
+fn pass_answers(from: &UdpSocket, to: &UdpSocket, client: &Mutex<Option<SocketAddr>>) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length) = from.recv(&mut buffer) {
-        to.send_to(&buffer[..length], client).ok();
+        let client = *client.lock().unwrap();
+        if let Some(client) = client {
+            to.send_to(&buffer[..length], client).ok();
+        }
     }
 }
