@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fasp_core::ErrorCode;
-use fasp_net::Error as NetError;
+use fasp_net::{Error as NetError, transfer::advice};
 
 use crate::exit::ExitStatus;
 
@@ -94,23 +94,18 @@ impl CommandError {
                     .to_owned(),
             ),
             Self::Net(NetError::Refused {
-                code: ErrorCode::BadPath,
-                hint: None,
-                ..
-            }) => Some("name a path below the directory that 'connect-cli ls' shows".to_owned()),
-            Self::Net(NetError::Refused {
                 code: ErrorCode::NoSuchFile,
                 hint: None,
                 ..
             }) => Some("check the path with connect-cli ls, or create it with -d".to_owned()),
-            Self::Net(error) => error.hint(),
+            Self::Net(error) => error.hint().or_else(|| usual_advice(error.code())),
             Self::Cancelled => Some("nothing was transferred".to_owned()),
             Self::Demo { .. } => Some(
                 "the demo needs four times --size in the directory for temporary files; TMPDIR names another"
                     .to_owned(),
             ),
             Self::Differs(_) => Some("this is a defect of the program: please report it".to_owned()),
-            Self::Output { .. } | Self::Input { .. } => None,
+            Self::Output { .. } | Self::Input { .. } => usual_advice(self.code()),
         }
     }
 
@@ -126,4 +121,9 @@ impl CommandError {
             | Self::Differs(_) => ExitStatus::from_code(self.code()),
         }
     }
+}
+
+/// What helps against a code, whoever met it.
+fn usual_advice(code: ErrorCode) -> Option<String> {
+    advice(code).map(str::to_owned)
 }

@@ -78,6 +78,7 @@ mod tests {
         }
     }
 
+    /// Rule D-11: only status 5 says that the same command may succeed later.
     #[test]
     fn codes_map_to_what_the_documentation_says() {
         for (code, number) in [

@@ -5,43 +5,32 @@
     reason = "test set-up"
 )]
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::{Command, Stdio},
-    thread,
-};
+mod support;
 
-use tempfile::TempDir;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, thread};
+
+use support::{Bed, Run};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2cP7nV2ktxsWvOKRDCJ2J5Ul7Tdt3KNg5KpdnC4Rfx lea@host\n";
 
-struct Bed {
-    temp: TempDir,
+/// A bed with a public key, for command lines.
+struct Desk {
+    bed: Bed,
 }
 
-struct Run {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl Bed {
+impl Desk {
     fn new() -> Self {
-        let temp = TempDir::new().unwrap();
-        fs::create_dir(temp.path().join("root")).unwrap();
-        let key = temp.path().join("key.pub");
+        let bed = Bed::new();
+        let key = bed.path("key.pub");
         fs::write(&key, KEY).unwrap();
         // Whatever the umask of this run is.
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        Self { temp }
+        Self { bed }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.temp.path().join(name)
+        self.bed.path(name)
     }
 
     /// Runs the program in the test's directory; `STATE` in the line stands for the state option.
@@ -51,23 +40,7 @@ impl Bed {
 
     fn run_with_input(&self, line: &str, input: &str) -> Run {
         let line = line.replace("STATE", "--state state");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_connect-cli"))
-            .args(line.split_whitespace())
-            .current_dir(self.temp.path())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A program that does not read its input closes it, which is no failure of the test.
-        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-        let output = child.wait_with_output().unwrap();
-        Run {
-            status: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        self.bed.run_with_input(line.split_whitespace(), input)
     }
 
     fn add(&self, name: &str) -> Run {
@@ -79,9 +52,9 @@ impl Bed {
 
 #[test]
 fn accounts_are_added_listed_and_removed() {
-    let bed = Bed::new();
-    let root = bed.path("root");
-    let added = bed.add("lea");
+    let desk = Desk::new();
+    let root = desk.path("root");
+    let added = desk.add("lea");
     assert_eq!(added.status, 0, "{}", added.err);
     assert_eq!(added.out, "");
     assert_eq!(
@@ -90,9 +63,9 @@ fn accounts_are_added_listed_and_removed() {
     );
     let line = "server user add box --docroot root --password-stdin --write-only --no-list \
                 --rate-cap 100m --max-sessions 2 STATE";
-    assert_eq!(bed.run_with_input(line, "pass word\n").status, 0);
+    assert_eq!(desk.run_with_input(line, "pass word\n").status, 0);
 
-    let listed = bed.run("server user list STATE");
+    let listed = desk.run("server user list STATE");
     assert_eq!(
         listed.out,
         format!(
@@ -102,15 +75,15 @@ fn accounts_are_added_listed_and_removed() {
             root = root.display()
         )
     );
-    let json = bed.run("server user list --json STATE");
+    let json = desk.run("server user list --json STATE");
     let first: serde_json::Value = serde_json::from_str(json.out.lines().next().unwrap()).unwrap();
     assert_eq!(first["name"], "box");
     assert_eq!(first["rate_cap_kbps"], 100_000);
     assert_eq!(first["max_sessions"], 2);
     assert!(!json.out.contains("argon2"), "hashes stay in the file");
 
-    assert_eq!(bed.run("server user remove lea STATE").status, 0);
-    let again = bed.run("server user remove lea STATE");
+    assert_eq!(desk.run("server user remove lea STATE").status, 0);
+    let again = desk.run("server user remove lea STATE");
     assert_eq!(again.status, 2);
     assert_eq!(
         again.err,
@@ -120,9 +93,9 @@ fn accounts_are_added_listed_and_removed() {
 
 #[test]
 fn an_existing_account_is_not_replaced() {
-    let bed = Bed::new();
-    bed.add("lea");
-    let again = bed.add("lea");
+    let desk = Desk::new();
+    desk.add("lea");
+    let again = desk.add("lea");
     assert_eq!(again.status, 1);
     assert_eq!(
         again.err,
@@ -133,7 +106,7 @@ fn an_existing_account_is_not_replaced() {
 
 #[test]
 fn mistakes_come_with_a_hint() {
-    let bed = Bed::new();
+    let desk = Desk::new();
     for (line, status, part) in [
         (
             "server user add lea --docroot root STATE",
@@ -184,22 +157,22 @@ fn mistakes_come_with_a_hint() {
         ("server user lst", 2, "'list'"),
         ("uplaod", 2, "unrecognized subcommand"),
     ] {
-        let run = bed.run(line);
+        let run = desk.run(line);
         assert_eq!(run.status, status, "{line}: {}", run.err);
         assert!(run.err.contains(part), "{line}: {}", run.err);
         assert!(run.err.starts_with("error: "), "{line}: {}", run.err);
         assert_eq!(run.out, "", "{line}");
     }
     assert!(
-        !bed.path("state/users.json").exists(),
+        !desk.path("state/users.json").exists(),
         "a mistake writes nothing"
     );
 }
 
 #[test]
 fn with_json_an_error_is_an_object_too() {
-    let bed = Bed::new();
-    let run = bed.run("server user remove lea --json STATE");
+    let desk = Desk::new();
+    let run = desk.run("server user remove lea --json STATE");
     let object: serde_json::Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!(object["event"], "error");
     assert_eq!(object["code"], 8);
@@ -208,8 +181,8 @@ fn with_json_an_error_is_an_object_too() {
 
 #[test]
 fn quiet_says_nothing_when_all_is_well() {
-    let bed = Bed::new();
-    let run = bed.run("-q server user add lea --docroot root --authorized-key key.pub STATE");
+    let desk = Desk::new();
+    let run = desk.run("-q server user add lea --docroot root --authorized-key key.pub STATE");
     assert_eq!(
         (run.status, run.out.as_str(), run.err.as_str()),
         (0, "", "")
@@ -218,14 +191,14 @@ fn quiet_says_nothing_when_all_is_well() {
 
 #[test]
 fn c3_files_open_to_others_are_refused() {
-    let bed = Bed::new();
-    bed.add("lea");
+    let desk = Desk::new();
+    desk.add("lea");
     fs::set_permissions(
-        bed.path("state/users.json"),
+        desk.path("state/users.json"),
         fs::Permissions::from_mode(0o644),
     )
     .unwrap();
-    let run = bed.run("server user list STATE");
+    let run = desk.run("server user list STATE");
     assert_eq!(run.status, 1);
     assert_eq!(
         run.err,
@@ -233,17 +206,17 @@ fn c3_files_open_to_others_are_refused() {
          hint: chmod 600 'state/users.json'\n"
     );
     // P-8: a key file that others can write would let them in.
-    fs::set_permissions(bed.path("key.pub"), fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(bed.add("ben").err.contains("hint: chmod 644 'key.pub'"));
+    fs::set_permissions(desk.path("key.pub"), fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(desk.add("ben").err.contains("hint: chmod 644 'key.pub'"));
 }
 
 #[test]
 fn c4_a_password_is_in_no_output_and_not_in_the_file() {
-    let bed = Bed::new();
+    let desk = Desk::new();
     let line = "server user add lea --docroot root --password-stdin --json STATE";
-    let run = bed.run_with_input(line, "topsecret\r\n");
+    let run = desk.run_with_input(line, "topsecret\r\n");
     assert_eq!(run.status, 0);
-    let file = fs::read_to_string(bed.path("state/users.json")).unwrap();
+    let file = fs::read_to_string(desk.path("state/users.json")).unwrap();
     for text in [run.out, run.err, file] {
         assert!(!text.contains("topsecret"), "{text}");
     }
@@ -251,41 +224,44 @@ fn c4_a_password_is_in_no_output_and_not_in_the_file() {
 
 #[test]
 fn concurrent_commands_lose_no_account() {
-    let bed = Bed::new();
+    let desk = Desk::new();
     thread::scope(|scope| {
         for number in 0..8 {
-            let bed = &bed;
-            scope.spawn(move || assert_eq!(bed.add(&format!("user{number}")).status, 0));
+            let desk = &desk;
+            scope.spawn(move || assert_eq!(desk.add(&format!("user{number}")).status, 0));
         }
     });
     assert_eq!(
-        bed.run("server user list --json STATE").out.lines().count(),
+        desk.run("server user list --json STATE")
+            .out
+            .lines()
+            .count(),
         8
     );
 }
 
 #[test]
 fn completions_and_manual_pages_are_made() {
-    let bed = Bed::new();
-    let script = bed.run("completions bash");
+    let desk = Desk::new();
+    let script = desk.run("completions bash");
     assert_eq!(script.status, 0);
     assert!(script.out.contains("complete -F"), "{}", script.out);
-    fs::create_dir(bed.path("man1")).unwrap();
-    assert_eq!(bed.run("man man1").status, 0);
-    let page = fs::read_to_string(bed.path("man1/connect-cli-server-user-add.1")).unwrap();
+    fs::create_dir(desk.path("man1")).unwrap();
+    assert_eq!(desk.run("man man1").status, 0);
+    let page = fs::read_to_string(desk.path("man1/connect-cli-server-user-add.1")).unwrap();
     assert!(page.contains("docroot"));
-    assert_eq!(bed.run("man gone").status, 1);
+    assert_eq!(desk.run("man gone").status, 1);
 }
 
 #[test]
 fn help_and_version_succeed_on_standard_output() {
-    let bed = Bed::new();
+    let desk = Desk::new();
     for line in ["--help", "--version", "server user add --help"] {
-        let run = bed.run(line);
+        let run = desk.run(line);
         assert_eq!(run.status, 0, "{line}");
         assert!(!run.out.is_empty() && run.err.is_empty(), "{line}");
     }
-    let nothing = bed.run("");
+    let nothing = desk.run("");
     assert_eq!(nothing.status, 2);
     assert!(
         nothing.err.contains("Usage: connect-cli"),

@@ -7,110 +7,45 @@
     reason = "test set-up"
 )]
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+mod support;
 
-use tempfile::TempDir;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
+};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_connect-cli");
+use support::{Bed, PASSWORD};
+
 const SMALL_FILES: usize = 300;
 
-/// One server directory, and what it takes to run either side on it.
-struct Bench {
-    temp: TempDir,
+fn bench() -> Bed {
+    let bed = Bed::new();
+    fs::create_dir(bed.path("back")).unwrap();
+    bed.add_user("kim", &[]);
+    bed
 }
 
-impl Bench {
-    fn new() -> Self {
-        let temp = TempDir::new().unwrap();
-        for name in ["root", "home", "back"] {
-            fs::create_dir(temp.path().join(name)).unwrap();
-        }
-        let bench = Self { temp };
-        let mut adding = Command::new(PROGRAM)
-            .args([
-                "server",
-                "user",
-                "add",
-                "kim",
-                "--password-stdin",
-                "--docroot",
-            ])
-            .arg(bench.path("root"))
-            .arg("--state")
-            .arg(bench.path("state"))
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        adding.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-        assert!(adding.wait().unwrap().success());
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.temp.path().join(name)
-    }
-
-    fn server(&self) -> (Child, u16) {
-        let mut server = Command::new(PROGRAM)
-            .args([
-                "server",
-                "start",
-                "--json",
-                "--listen",
-                "127.0.0.1:0",
-                "--state",
-            ])
-            .arg(self.path("state"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let listening: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let port = listening["address"]
-            .as_str()
-            .unwrap()
-            .rsplit(':')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
-        (server, port)
-    }
-
-    fn client(&self, upload: bool, port: u16) -> Child {
-        let host = format!("kim@127.0.0.1:{port}:");
-        let mut client = Command::new(PROGRAM);
-        if upload {
-            client
-                .arg("upload")
-                .arg(self.path("tree"))
-                .arg(format!("{host}/"));
-        } else {
-            client
-                .arg("download")
-                .arg(format!("{host}/tree"))
-                .arg(self.path("back"));
-        }
-        client
-            .args(["--quiet", "--accept-new-host-key"])
-            .env("HOME", self.path("home"))
-            .env("ASPERA_SCP_PASS", "secret")
-            .env_remove("SSH_AUTH_SOCK")
-            .env_remove("XDG_CONFIG_HOME")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
+fn client(bed: &Bed, upload: bool, server: SocketAddr) -> Child {
+    let host = format!("kim@{server}:/");
+    let words = if upload {
+        ["upload".to_owned(), "tree".to_owned(), host]
+    } else {
+        [
+            "download".to_owned(),
+            format!("{host}tree"),
+            "back".to_owned(),
+        ]
+    };
+    bed.program(words)
+        .args(["--quiet", "--accept-new-host-key"])
+        .env("ASPERA_SCP_PASS", PASSWORD)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 fn make_tree(tree: &Path, random: &mut fastrand::Rng) {
@@ -154,39 +89,34 @@ fn f1_f2_kill_9_of_either_side_leaves_no_wrong_byte_under_a_final_name() {
         std::env::var("KILL_SEED").map_or_else(|_| fastrand::u64(..), |n| n.parse().unwrap());
     println!("KILL_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let bench = Bench::new();
-    make_tree(&bench.path("tree"), &mut random);
+    let bed = bench();
+    make_tree(&bed.path("tree"), &mut random);
     let mut finished = 0;
     for round in 0..count {
         let upload = round % 4 < 2;
-        if !upload && !bench.path("root/tree/large").exists() {
+        if !upload && !bed.path("root/tree/large").exists() {
             // Something to download.
-            let (mut server, port) = bench.server();
-            assert!(bench.client(true, port).wait().unwrap().success());
-            server.kill().unwrap();
-            server.wait().unwrap();
+            let mut server = bed.serve();
+            assert!(client(&bed, true, server.address).wait().unwrap().success());
+            server.kill();
         }
-        let (mut server, port) = bench.server();
-        let mut client = bench.client(upload, port);
+        let mut server = bed.serve();
+        let mut running = client(&bed, upload, server.address);
         std::thread::sleep(Duration::from_millis(random.u64(5..600)));
         let victim_is_client = round % 2 == 0;
         if victim_is_client {
-            client.kill()
+            running.kill().unwrap();
         } else {
-            server.kill()
-        }
-        .unwrap();
-        if !victim_is_client {
+            server.kill();
             // The survivor would wait for its time-outs: it has seen what it will see.
             std::thread::sleep(Duration::from_millis(50));
-            client.kill().unwrap();
+            running.kill().unwrap();
         }
-        finished += usize::from(client.wait().unwrap().success());
-        server.kill().unwrap();
-        server.wait().unwrap();
+        finished += usize::from(running.wait().unwrap().success());
+        server.kill();
         let (source, copy) = match upload {
-            true => (bench.path("tree"), bench.path("root/tree")),
-            false => (bench.path("tree"), bench.path("back/tree")),
+            true => (bed.path("tree"), bed.path("root/tree")),
+            false => (bed.path("tree"), bed.path("back/tree")),
         };
         check(&source, &copy);
         if random.u8(..) < 64 {
@@ -195,14 +125,14 @@ fn f1_f2_kill_9_of_either_side_leaves_no_wrong_byte_under_a_final_name() {
     }
     println!("{finished} of {count} had finished before the kill");
     // A clean run afterwards completes everything.
-    let (mut server, port) = bench.server();
+    let server = bed.serve();
     for (upload, copy) in [(true, "root/tree"), (false, "back/tree")] {
-        assert!(bench.client(upload, port).wait().unwrap().success());
-        assert_eq!(
-            check(&bench.path("tree"), &bench.path(copy)),
-            SMALL_FILES + 1
+        assert!(
+            client(&bed, upload, server.address)
+                .wait()
+                .unwrap()
+                .success()
         );
+        assert_eq!(check(&bed.path("tree"), &bed.path(copy)), SMALL_FILES + 1);
     }
-    server.kill().unwrap();
-    server.wait().unwrap();
 }

@@ -20,6 +20,25 @@ pub fn escape_name(name: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Does the same for a sentence, parts of which may be escaped already: a backslash stays single.
+///
+/// ```
+/// assert_eq!(docroot::escape_message("a\\u{1b}: \u{1b}"), "a\\u{1b}: \\u{1b}");
+/// ```
+pub fn escape_message(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_dangerous) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().flat_map(|c| {
+        let (dangerous, plain) = match is_dangerous(c) {
+            true => (Some(c.escape_default()), None),
+            false => (None, Some(c)),
+        };
+        dangerous.into_iter().flatten().chain(plain)
+    });
+    Cow::Owned(escaped.collect())
+}
+
 /// Shows a name as [`escape_name`] does, without allocating.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
@@ -43,8 +62,12 @@ impl fmt::Display for Escaped<'_> {
 }
 
 fn is_escaped(c: char) -> bool {
+    c == '\\' || is_dangerous(c)
+}
+
+/// What could move a cursor, hide text, reorder it or start a new line.
+fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || c == '\\'
         || matches!(
             c,
             '\u{200b}'..='\u{200f}'

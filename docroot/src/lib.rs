@@ -52,7 +52,7 @@ mod walk;
 pub use attributes::{Attributes, FileKind, Identity, Metadata, Timestamp};
 pub use dir::Dir;
 pub use error::{Error, NameFault, Result};
-pub use escape::{Escaped, escape_name};
+pub use escape::{Escaped, escape_message, escape_name};
 pub use link::symlink_target_is_beneath;
 pub use listing::{DirEntry, Listing};
 pub use operator::read_operator_file;

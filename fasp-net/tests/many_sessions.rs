@@ -17,6 +17,7 @@ use support::TestServer;
 const SESSIONS: usize = 200;
 const SIZE: usize = 2_000_000;
 
+/// Rule W-15: all of them share one port and one address, and their ids tell them apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_sessions_share_one_port_and_none_starves() {
     let temp = tempfile::tempdir().unwrap();

@@ -42,10 +42,7 @@ pub async fn serve_external(
     home: PathBuf,
     udp_port: Option<u16>,
 ) -> Result<(), Error> {
-    let context = Context {
-        port: data_port(udp_port)?,
-        access: Arc::new(OwnAccount { home }),
-    };
+    let context = Context::new(data_port(udp_port)?, Arc::new(OwnAccount { home }));
     serve::serve(context, Client::external(user), control).await?;
     Ok(())
 }

@@ -39,6 +39,8 @@ const PORT_ATTEMPTS: u32 = 16;
 const GRACE: Duration = Duration::from_secs(4);
 /// How long a connection without a session may take to hear of it.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// What clients are told then.
+const SHUTTING_DOWN: &str = "the server is shutting down";
 /// Age of a temporary file that nobody works on any more (rule D-9).
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -107,10 +109,7 @@ impl Server {
         };
         // Old files are looked for beside everything else: a slow disk need not keep clients waiting.
         drop(tokio::task::spawn_blocking(move || remove_stale(&users)));
-        let context = Context {
-            port,
-            access: Arc::new(access),
-        };
+        let context = Context::new(port, Arc::new(access));
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(run(endpoint, context, sessions.clone(), stopped));
         info!(local = %local, host_key = %fingerprint, "server started");
@@ -139,7 +138,8 @@ impl Server {
         self.sessions.sessions()
     }
 
-    /// Stops letting clients in, tells those that are there, and waits at most five seconds for their sessions to end.
+    /// Stops letting clients in, ends the sessions, tells their clients, and waits at most five seconds for the end of
+    /// all of them (rule D-13).
     pub async fn shutdown(self) {
         // The receiver lives as long as the task, which may have ended already.
         self.stop.send_replace(true);
@@ -201,10 +201,15 @@ async fn run(
         }
     }
     drop(endpoint);
+    // Clients that listen hear it twice: each one's control connection tells it as well.
+    context
+        .sessions
+        .end_all(ErrorCode::PeerAborted, SHUTTING_DOWN);
     let began = Instant::now();
     let farewell = began + FAREWELL;
     while !connections.is_empty() && began.elapsed() < GRACE {
-        if sessions.sessions() == 0 && Instant::now() >= farewell {
+        let is_idle = sessions.sessions() == 0 && context.sessions.count() == 0;
+        if is_idle && Instant::now() >= farewell {
             break;
         }
         // Whether one ended or the time passed: both are looked at above.
@@ -248,7 +253,7 @@ fn farewell() -> message::Cancel {
     message::Cancel {
         session_id: None,
         code: ErrorCode::PeerAborted,
-        message: "the server is shutting down".to_owned(),
+        message: SHUTTING_DOWN.to_owned(),
         hint: Some("run the same command again later: complete files are skipped".to_owned()),
     }
 }

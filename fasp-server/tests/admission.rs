@@ -44,6 +44,7 @@ fn the_right_key_or_password_opens_the_account_and_nothing_else_does() {
     assert_eq!(store.password("lea\n", "secret"), None);
 }
 
+/// Rule D-8.
 #[test]
 fn a_damaged_users_file_lets_nobody_in() {
     let temp = TempDir::new().unwrap();

@@ -15,7 +15,7 @@ use crate::{
     error::CommandError,
     exit::ExitStatus,
     resolve::{Carrier, Server, TransferRequest, Work},
-    ui::{self, Ui},
+    ui::{self, ProgressBar, Ui},
 };
 
 pub(super) fn run(ui: &Ui, request: TransferRequest) -> Result<(), CommandError> {
@@ -34,8 +34,14 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let starting = start(&server, &carrier, job, &options);
     let (transfer, connected) = runtime.block_on(signals.unless(starting))?;
-    runtime.spawn(cancel_on_signal(signals, transfer.remote(), *ui));
-    let followed = ui::follow(&mut ui.reporter(), transfer.events());
+    let mut reporter = ui.reporter();
+    let stop = Stop {
+        remote: transfer.remote(),
+        ui: *ui,
+        bar: reporter.bar(),
+    };
+    runtime.spawn(stop.on_signal(signals));
+    let followed = ui::follow(&mut reporter, transfer.events());
     if followed.is_err() {
         transfer.remote().cancel();
     }
@@ -85,11 +91,27 @@ async fn start(
     }
 }
 
-/// The first signal ends the transfer in order, the second one at once.
-async fn cancel_on_signal(mut signals: Signals, remote: Remote, ui: Ui) {
-    signals.next().await;
-    remote.cancel();
-    ui.note("stopping; once more to stop at once");
-    signals.next().await;
-    std::process::exit(ExitStatus::Cancelled.number().into());
+/// What it takes to end a transfer from outside, and to say so.
+struct Stop {
+    remote: Remote,
+    ui: Ui,
+    bar: Option<ProgressBar>,
+}
+
+impl Stop {
+    /// The first signal ends the transfer in order, the second one at once.
+    async fn on_signal(self, mut signals: Signals) {
+        signals.next().await;
+        let note = || self.ui.note("stopping; once more to stop at once");
+        match &self.bar {
+            Some(bar) => bar.above(note),
+            None => note(),
+        }
+        self.remote.cancel();
+        signals.next().await;
+        if let Some(bar) = &self.bar {
+            bar.clear();
+        }
+        std::process::exit(ExitStatus::Cancelled.number().into());
+    }
 }

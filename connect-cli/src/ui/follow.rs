@@ -90,6 +90,14 @@ impl<Data: Write, Notes: Write> Reporter<Data, Notes> {
         }
     }
 
+    /// Returns the bar, for others who have something to say while it is drawn.
+    pub fn bar(&self) -> Option<ProgressBar> {
+        match self {
+            Self::Text { bar, .. } => bar.clone(),
+            Self::Json { .. } | Self::Quiet { .. } => None,
+        }
+    }
+
     /// Leaves the terminal clean when there is no outcome.
     fn abandon(&mut self) {
         if let Self::Text { bar: Some(bar), .. } = self {

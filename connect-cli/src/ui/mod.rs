@@ -5,6 +5,7 @@ mod follow;
 mod json;
 mod progress;
 mod prompt;
+mod screen;
 mod summary;
 mod text;
 

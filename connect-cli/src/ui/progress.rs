@@ -6,13 +6,21 @@ use fasp_core::Rate;
 use fasp_net::event::{LimitedBy, Progress};
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 
-use super::text::{byte_count, duration};
+use super::{
+    screen::Screen,
+    text::{byte_count, duration},
+};
 
 /// How often the terminal is drawn at most, times a second.
 const DRAWS_A_SECOND: u8 = 8;
 
-/// A progress bar on standard error.
-#[derive(Debug)]
+/// Between two parts of the words beside the bar.
+const GAP: &str = "  ";
+/// Columns that the bar itself keeps.
+const SHORTEST_BAR: usize = 5;
+
+/// A progress bar on standard error. Clones are the same bar.
+#[derive(Debug, Clone)]
 pub struct ProgressBar {
     bar: indicatif::ProgressBar,
 }
@@ -20,7 +28,8 @@ pub struct ProgressBar {
 impl ProgressBar {
     /// Makes a bar; `plain` leaves out colours.
     pub fn on_stderr(plain: bool) -> Self {
-        Self::on(ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND), plain)
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Screen), DRAWS_A_SECOND);
+        Self::on(target, plain)
     }
 
     fn on(target: ProgressDrawTarget, plain: bool) -> Self {
@@ -42,7 +51,8 @@ impl ProgressBar {
             self.bar.set_length(total);
         }
         self.bar.set_position(progress.bytes_done);
-        self.bar.set_message(progress_line(progress));
+        self.bar
+            .set_message(progress_line(progress, Screen::columns()));
     }
 
     /// Writes a line above the bar, while the bar is out of the way.
@@ -58,26 +68,63 @@ impl ProgressBar {
 
 /// Returns the words beside the bar, such as
 /// `512 MiB/1.00 GiB  93.1 Mbit/s  ETA 00:46  loss 0.3%  queue 12 ms  limited by the network`.
-pub fn progress_line(progress: &Progress) -> String {
-    let mut parts = vec![match progress.bytes_total {
-        Some(total) => format!("{}/{}", byte_count(progress.bytes_done), byte_count(total)),
-        None => byte_count(progress.bytes_done),
-    }];
-    parts.push(Rate::from_kbps(progress.rate_kbps).to_string());
-    if let Some(remaining) = remaining(progress) {
-        parts.push(format!("ETA {}", duration(remaining)));
+///
+/// In fewer than `columns`, what matters least is left out first; the bar itself gets what is left of the line.
+pub fn progress_line(progress: &Progress, columns: usize) -> String {
+    let mut parts = parts(progress);
+    let length = |parts: &[(Weight, String)]| {
+        let gaps = GAP.len() * parts.len().saturating_sub(1);
+        parts.iter().map(|(_, text)| text.len()).sum::<usize>() + gaps
+    };
+    while length(&parts) + SHORTEST_BAR + 1 > columns {
+        let lightest = parts.iter().map(|(weight, _)| *weight).min();
+        let Some(lightest) = lightest.filter(|weight| *weight < Weight::Always) else {
+            break;
+        };
+        parts.retain(|(weight, _)| *weight != lightest);
     }
-    if progress.loss_ratio >= 0.0005 {
-        parts.push(format!("loss {:.1}%", progress.loss_ratio * 100.0));
-    }
-    if progress.queueing_delay_us >= 1000 {
-        parts.push(format!("queue {} ms", progress.queueing_delay_us / 1000));
-    }
-    match progress.limited_by {
-        LimitedBy::StartUp => {}
-        limit => parts.push(format!("limited by {}", limit.description())),
-    }
-    parts.join("  ")
+    let texts: Vec<String> = parts.into_iter().map(|(_, text)| text).collect();
+    texts.join(GAP)
+}
+
+/// How much a part of the line matters, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    Queue,
+    Loss,
+    Limit,
+    Remaining,
+    Always,
+}
+
+/// Every part there is something to say about, in the order of the line.
+fn parts(progress: &Progress) -> Vec<(Weight, String)> {
+    let done = byte_count(progress.bytes_done);
+    let amount = match progress.bytes_total {
+        Some(total) => format!("{done}/{}", byte_count(total)),
+        None => done,
+    };
+    let rate = Rate::from_kbps(progress.rate_kbps).to_string();
+    let eta = remaining(progress).map(|time| format!("ETA {}", duration(time)));
+    let loss = (progress.loss_ratio >= 0.0005)
+        .then(|| format!("loss {:.1}%", progress.loss_ratio * 100.0));
+    let queue = (progress.queueing_delay_us >= 1000)
+        .then(|| format!("queue {} ms", progress.queueing_delay_us / 1000));
+    let limit = match progress.limited_by {
+        LimitedBy::StartUp => None,
+        limit => Some(format!("limited by {}", limit.description())),
+    };
+    [
+        (Weight::Always, Some(amount)),
+        (Weight::Always, Some(rate)),
+        (Weight::Remaining, eta),
+        (Weight::Loss, loss),
+        (Weight::Queue, queue),
+        (Weight::Limit, limit),
+    ]
+    .into_iter()
+    .filter_map(|(weight, text)| Some((weight, text?)))
+    .collect()
 }
 
 /// Returns the time that the rest takes at the mean rate, when both are known.
@@ -112,7 +159,7 @@ mod tests {
     #[test]
     fn a_line_says_how_far_how_fast_and_why_not_faster() {
         assert_eq!(
-            progress_line(&halfway()),
+            progress_line(&halfway(), 120),
             "512 MiB/1.00 GiB  93.1 Mbit/s  ETA 00:46  loss 0.3%  queue 12 ms  limited by the network"
         );
     }
@@ -126,14 +173,29 @@ mod tests {
             limited_by: LimitedBy::StartUp,
             ..halfway()
         };
-        assert_eq!(progress_line(&progress), "512 MiB  93.1 Mbit/s");
+        assert_eq!(progress_line(&progress, 80), "512 MiB  93.1 Mbit/s");
         let stalled = Progress {
             mean_rate_kbps: 0,
             rate_kbps: 0,
             limited_by: LimitedBy::StartUp,
             ..halfway()
         };
-        assert!(!progress_line(&stalled).contains("ETA"));
+        assert!(!progress_line(&stalled, 80).contains("ETA"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_what_matters_most() {
+        for (columns, line) in [
+            (
+                80,
+                "512 MiB/1.00 GiB  93.1 Mbit/s  ETA 00:46  limited by the network",
+            ),
+            (60, "512 MiB/1.00 GiB  93.1 Mbit/s  ETA 00:46"),
+            (45, "512 MiB/1.00 GiB  93.1 Mbit/s"),
+            (10, "512 MiB/1.00 GiB  93.1 Mbit/s"),
+        ] {
+            assert_eq!(progress_line(&halfway(), columns), line, "{columns}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn confirm_host_key(question: &FirstUseQuestion) -> bool {
     let host = ShownText::from(host.as_str());
     to_stderr(&format!(
         "The server {host} port {port} was never seen before. Its key is\n  {fingerprint}\n\
-         Compare it with what the server's owner told you. Trust it from now on (yes/no)? "
+         Compare it with what the server's owner told you.\nTrust it from now on (yes/no)? "
     ));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);

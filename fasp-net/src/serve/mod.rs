@@ -3,6 +3,7 @@
 mod grant;
 mod list;
 mod open;
+mod running;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,6 +14,8 @@ use fasp_core::{ErrorCode, SessionId};
 use tokio::sync::mpsc;
 
 pub use grant::{Access, Grant, Observer, Permissions, Refusal};
+pub use running::RunningSessions;
+use running::{Place, abort};
 
 use crate::control::message::{self, BindingKind};
 use crate::control::ssh::server::{Accepted, UserHandle};
@@ -75,6 +78,19 @@ pub struct Context {
     pub port: Port,
     /// Who may do what.
     pub access: Arc<dyn Access>,
+    /// The sessions that run, for those who want to end them.
+    pub sessions: RunningSessions,
+}
+
+impl Context {
+    /// Returns a context without sessions.
+    pub fn new(port: Port, access: Arc<dyn Access>) -> Self {
+        Self {
+            port,
+            access,
+            sessions: RunningSessions::default(),
+        }
+    }
 }
 
 /// What other tasks tell the connection's task.
@@ -122,15 +138,15 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                             accept,
                             observer,
                         } = opened;
-                        sender.send(accept).await?;
-                        follow(
+                        let watch = Watch {
                             id,
-                            handle.clone(),
+                            handle: handle.clone(),
                             observer,
-                            sender.clone(),
-                            told.clone(),
-                            grant.clone(),
-                        )?;
+                            grant: grant.clone(),
+                            place: context.sessions.enter(id, &handle),
+                        };
+                        sender.send(accept).await?;
+                        watch.start(sender.clone(), told.clone())?;
                         sessions.insert(id.0, (handle, grant));
                     }
                     Err(Refusal {
@@ -187,13 +203,6 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
     result
 }
 
-fn abort(code: ErrorCode, message: &str) -> Command {
-    Command::Abort {
-        code,
-        message: message.to_owned(),
-    }
-}
-
 fn refuse_connection(error: &Error) -> message::Refuse {
     message::Refuse {
         transfer_id: None,
@@ -204,50 +213,63 @@ fn refuse_connection(error: &Error) -> message::Refuse {
     }
 }
 
-/// Starts a thread that reads a session's reports and tells both sides what they should know.
-fn follow(
+/// A running session, as the thread that reads its reports has it.
+struct Watch {
     id: SessionId,
     handle: Handle,
-    mut observer: Observer,
-    sender: ControlSender,
-    told: mpsc::UnboundedSender<Told>,
+    observer: Observer,
+    /// Held until the session has ended.
     grant: Grant,
-) -> Result<(), Error> {
-    let runtime = tokio::runtime::Handle::current();
-    std::thread::Builder::new()
-        .name("fasp-reports".into())
-        .spawn(move || {
-            let mut next = Instant::now();
-            for report in &handle.reports {
-                observer(&report);
-                let message: Option<Message> = match report {
-                    Report::Connected => Some(message::Heard { session_id: id }.into()),
-                    Report::Statistics(s) if Instant::now() >= next => {
-                        next = Instant::now() + STATISTICS;
-                        Some(
-                            message::Statistics {
-                                session_id: id,
-                                rate: s.rate,
-                                loss_ppm: (s.loss * 1e6) as u32,
-                                queueing_delay: s.queueing_delay,
-                                rtt: s.rtt,
-                            }
-                            .into(),
-                        )
-                    }
-                    Report::Finished(finish) => Some(last_word(id, finish)),
-                    _ => None,
-                };
-                if let Some(message) = message {
-                    // A client that has gone hears nothing.
-                    runtime.block_on(sender.send(message)).ok();
+    place: Place,
+}
+
+impl Watch {
+    /// Starts the thread; it tells both sides what they should know.
+    fn start(self, sender: ControlSender, told: mpsc::UnboundedSender<Told>) -> Result<(), Error> {
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new()
+            .name("fasp-reports".into())
+            .spawn(move || self.run(&sender, &told, &runtime))
+            .map_err(Error::Thread)?;
+        Ok(())
+    }
+
+    fn run(
+        mut self,
+        sender: &ControlSender,
+        told: &mpsc::UnboundedSender<Told>,
+        runtime: &tokio::runtime::Handle,
+    ) {
+        let id = self.id;
+        let mut next = Instant::now();
+        for report in &self.handle.reports {
+            (self.observer)(&report);
+            let message: Option<Message> = match report {
+                Report::Connected => Some(message::Heard { session_id: id }.into()),
+                Report::Statistics(s) if Instant::now() >= next => {
+                    next = Instant::now() + STATISTICS;
+                    Some(
+                        message::Statistics {
+                            session_id: id,
+                            rate: s.rate,
+                            loss_ppm: (s.loss * 1e6) as u32,
+                            queueing_delay: s.queueing_delay,
+                            rtt: s.rtt,
+                        }
+                        .into(),
+                    )
                 }
+                Report::Finished(finish) => Some(last_word(id, finish)),
+                _ => None,
+            };
+            if let Some(message) = message {
+                // A client that has gone hears nothing.
+                runtime.block_on(sender.send(message)).ok();
             }
-            told.send(Told::Ended(id)).ok();
-            drop(grant);
-        })
-        .map_err(Error::Thread)?;
-    Ok(())
+        }
+        told.send(Told::Ended(id)).ok();
+        drop((self.grant, self.place));
+    }
 }
 
 fn last_word(id: SessionId, finish: Finish) -> Message {

@@ -11,7 +11,9 @@ use super::Job;
 use crate::Error;
 use crate::control::message::{Accept, BindingKind, Hello, Open, VERSION};
 use crate::control::{ControlReceiver, ControlSender, Message, message};
-use crate::engine::{self, Destination, Handle, ListOptions, ReceiverOptions, Rules, Spawn, Work};
+use crate::engine::{
+    self, Destination, Handle, ListOptions, ReceiverOptions, Rules, Sources, Spawn, Work,
+};
 use crate::event::{EventDirection, Started};
 use crate::port::Port;
 use crate::request::TransferOptions;
@@ -41,22 +43,11 @@ pub(super) async fn agree(
     let mut transfer = [0; 16];
     crate::fill_random(&mut transfer);
     let transfer_id = TransferId(transfer);
+    let open = open(transfer_id, *client_random, &job, options);
     // A download's destination is looked at before the server is asked for anything.
-    let destination = match &job {
-        Job::Download {
-            sources,
-            destination,
-        } => Some(Destination::local(
-            destination,
-            sources,
-            options.create_dir,
-        )?),
-        Job::Upload { .. } => None,
-    };
+    let plan = Plan::new(job, options)?;
     sender.send(hello()).await?;
-    sender
-        .send(open(transfer_id, *client_random, &job, options))
-        .await?;
+    sender.send(open).await?;
     let accept = tokio::time::timeout(OPEN_TIMEOUT, answer(receiver))
         .await
         .map_err(|_| Error::ConnectionLost(None))??;
@@ -79,11 +70,7 @@ pub(super) async fn agree(
             "the server gave up the channel binding".into(),
         ));
     }
-    let role = if destination.is_some() {
-        Role::Receiver
-    } else {
-        Role::Sender
-    };
+    let role = plan.role();
     let config = SessionConfig {
         cipher: chosen_cipher(&accept, options)?,
         max_datagram: accept
@@ -118,7 +105,7 @@ pub(super) async fn agree(
         policy: accept.policy,
         target_rate_kbps: config.limits.target.map(Rate::kbps),
     };
-    let work = work(job, destination, options, accept.destination_is_new);
+    let work = plan.work(options, accept.destination_is_new);
     let handle = engine::spawn(Spawn {
         port: port.clone(),
         registration,
@@ -133,26 +120,49 @@ pub(super) async fn agree(
     })
 }
 
-fn work(
-    job: Job,
-    destination: Option<Destination>,
-    options: &TransferOptions,
-    is_new: bool,
-) -> Work {
-    match (job, destination) {
-        (Job::Upload { sources, .. }, _) => Work::Send {
-            sources,
-            options: ListOptions {
-                symlinks: options.symlinks,
-                asks_first: !is_new,
+/// A job whose local side has been looked at.
+enum Plan {
+    Send(Sources),
+    Receive(Destination),
+}
+
+impl Plan {
+    fn new(job: Job, options: &TransferOptions) -> Result<Self, Error> {
+        Ok(match job {
+            Job::Upload { sources, .. } => Self::Send(sources),
+            Job::Download {
+                sources,
+                destination,
+            } => Self::Receive(Destination::local(
+                &destination,
+                &sources,
+                options.create_dir,
+            )?),
+        })
+    }
+
+    fn role(&self) -> Role {
+        match self {
+            Self::Send(_) => Role::Sender,
+            Self::Receive(_) => Role::Receiver,
+        }
+    }
+
+    /// What the session does; `is_new` says that nothing is at the server's destination yet.
+    fn work(self, options: &TransferOptions, is_new: bool) -> Work {
+        match self {
+            Self::Send(sources) => Work::Send {
+                sources,
+                options: ListOptions {
+                    symlinks: options.symlinks,
+                    asks_first: !is_new,
+                },
             },
-        },
-        (Job::Download { .. }, Some(destination)) => Work::Receive(ReceiverOptions {
-            destination,
-            rules: rules(options),
-        }),
-        // A download always has its destination resolved above.
-        (Job::Download { .. }, None) => unreachable!("a download has a destination"),
+            Self::Receive(destination) => Work::Receive(ReceiverOptions {
+                destination,
+                rules: rules(options),
+            }),
+        }
     }
 }
 
@@ -197,19 +207,12 @@ fn open(
             destination.clone(),
             sources.items.len(),
         ),
-        Job::Download {
-            sources,
-            destination,
-        } => {
-            let new = !destination.as_os_str().is_empty();
-            debug_assert!(new, "a destination is named");
-            (
-                Direction::Download,
-                sources.clone(),
-                Vec::new(),
-                sources.len(),
-            )
-        }
+        Job::Download { sources, .. } => (
+            Direction::Download,
+            sources.clone(),
+            Vec::new(),
+            sources.len(),
+        ),
     };
     Open {
         transfer_id,

@@ -1,8 +1,10 @@
 //! A transfer as a client runs it: the type users meet first.
 
+mod advice;
 mod agree;
 mod pump;
 
+pub use advice::advice;
 pub(crate) use agree::hello;
 
 use std::path::PathBuf;
@@ -278,43 +280,23 @@ fn explain(end: pump::BadEnd, port: &Port, heard: bool) -> Error {
         server,
     } = end;
     let (code, message) = match code {
-        ErrorCode::DataTimeout if port.is_refused() => {
-            (ErrorCode::DataFailed, format!("UDP to {server} is refused"))
-        }
+        ErrorCode::DataTimeout if port.is_refused() => (
+            ErrorCode::DataFailed,
+            format!("TCP works, but UDP to {server} is refused"),
+        ),
         ErrorCode::DataTimeout if heard => (
             ErrorCode::DataBlocked,
-            format!("datagrams reach {server} over UDP, but none comes back"),
+            format!("TCP works, and datagrams reach {server} over UDP, but none comes back"),
         ),
         ErrorCode::DataTimeout => (
             code,
-            format!("no answer from {server} over UDP within 10 s"),
+            format!("TCP works, but UDP to {server} was not answered within 10 s"),
         ),
         _ => (code, message),
     };
     Error::Session {
         code,
         message,
-        hint: hint(code),
+        hint: advice(code).map(str::to_owned),
     }
-}
-
-/// What a person can try.
-fn hint(code: ErrorCode) -> Option<String> {
-    let text = match code {
-        ErrorCode::DataTimeout | ErrorCode::DataFailed => {
-            "let UDP to this port through on the firewalls between here and the server"
-        }
-        ErrorCode::DataBlocked => {
-            "let UDP from the server's port through on the firewall on this side"
-        }
-        ErrorCode::Cancelled => "run the same command again to go on: complete files are skipped",
-        ErrorCode::Stalled | ErrorCode::ConnectionLost | ErrorCode::PeerAborted => {
-            "run the same command again to go on: complete files are skipped"
-        }
-        ErrorCode::NoSpace => "free space on the target and run the same command again",
-        ErrorCode::SomeFilesFailed => "mend what is named above and run the same command again",
-        ErrorCode::AlreadyExists => "use --overwrite to say when existing files are replaced",
-        _ => return None,
-    };
-    Some(text.to_owned())
 }

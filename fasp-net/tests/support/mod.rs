@@ -52,7 +52,7 @@ impl TestServer {
         let port = Port::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let access = Arc::new(Everything(Docroot::open(root).unwrap()));
         Self {
-            context: Context { port, access },
+            context: Context::new(port, access),
         }
     }
 

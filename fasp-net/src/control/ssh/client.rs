@@ -16,7 +16,7 @@
 //! be told to sign at once. Each refused credential takes one more and the server's delay.
 
 use std::{
-    fmt, io,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -29,82 +29,26 @@ use std::{
 
 use russh::{
     ChannelStream, SshId,
-    client::{self, AuthResult, Handle, Msg},
-    keys::{
-        Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate,
-        agent::{AgentIdentity, client::AgentClient},
-    },
+    client::{self, Handle, Msg},
+    keys::PublicKeyOrCertificate,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
+pub use super::trust::{FirstUse, FirstUseQuestion, HostKeyCheck};
 use super::{
     SUBSYSTEM,
-    credentials::{Credentials, PasswordSource},
+    credentials::Credentials,
+    login::Login,
     transcript::Recorded,
+    trust::{Trust, family},
 };
-use crate::{
-    Error,
-    control::{
-        Control,
-        known_hosts::{KnownHosts, Verdict},
-    },
-};
+use crate::{Error, control::Control};
 
 /// Longest wait for TCP, and for the handshake behind it, unless the caller says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for the answer to one credential.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// Keys of an agent that are tried; a server ends the connection after six refusals.
-const AGENT_KEYS: usize = 5;
-
-/// A question to a person about a host seen for the first time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirstUseQuestion {
-    /// The host as it was named.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// Fingerprint of the key it shows, `SHA256:…`.
-    pub fingerprint: String,
-}
-
-/// What to do about a host that is not on the list yet (H-5).
-#[derive(Clone)]
-pub enum FirstUse {
-    /// Give up.
-    Refuse,
-    /// Trust the key and write it down.
-    AcceptNew,
-    /// Ask a person; a yes is written down. Called on a thread that may block.
-    Ask(Arc<dyn Fn(&FirstUseQuestion) -> bool + Send + Sync>),
-}
-
-impl fmt::Debug for FirstUse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Refuse => "Refuse",
-            Self::AcceptNew => "AcceptNew",
-            Self::Ask(_) => "Ask",
-        })
-    }
-}
-
-/// How the server proves that it is the right one.
-#[derive(Debug, Clone)]
-pub enum HostKeyCheck {
-    /// By the list of known hosts.
-    Known {
-        /// The list.
-        hosts: KnownHosts,
-        /// What to do when it says nothing.
-        first_use: FirstUse,
-    },
-    /// By this fingerprint alone: `SHA256:` and base64, or 64 hexadecimal digits, as a transfer spec's `sshfp` has it.
-    Pinned(String),
-}
 
 /// An authenticated control connection, seen from the client.
 #[derive(Debug)]
@@ -140,14 +84,7 @@ pub async fn connect(
     };
     let (stream, transcript) = Recorded::client(stream);
     let mut handle = handshake(stream, trust, timeout).await?;
-    Login {
-        handle: &mut handle,
-        user,
-        host,
-        tried: Vec::new(),
-    }
-    .run(credentials)
-    .await?;
+    Login::new(&mut handle, user, host).run(credentials).await?;
     let failed = |reason: String| Error::Handshake {
         host: host.to_owned(),
         reason,
@@ -283,140 +220,6 @@ async fn handshake(
     })
 }
 
-/// Returns the key type without the hash that RSA signatures name beside it.
-fn family(algorithm: &Algorithm) -> Algorithm {
-    match algorithm {
-        Algorithm::Rsa { .. } => Algorithm::Rsa { hash: None },
-        other => other.clone(),
-    }
-}
-
-/// The host whose key is to be checked.
-struct Trust {
-    host: String,
-    port: u16,
-    check: HostKeyCheck,
-}
-
-impl Trust {
-    async fn known_types(&self) -> Result<Vec<Algorithm>, Error> {
-        let HostKeyCheck::Known { hosts, .. } = &self.check else {
-            return Ok(Vec::new());
-        };
-        let (hosts, host, port) = (hosts.clone(), self.host.clone(), self.port);
-        let types = blocking(move || hosts.key_types(&host, port)).await?;
-        Ok(types.iter().map(family).collect())
-    }
-
-    /// Returns the error for a server that has no key of a type on record.
-    fn changed_type_error(&self, known_types: &[Algorithm]) -> Option<Error> {
-        let HostKeyCheck::Known { hosts, .. } = &self.check else {
-            return None;
-        };
-        let shown = "a key of another type".to_owned();
-        (!known_types.is_empty()).then(|| self.changed(shown, hosts, None))
-    }
-
-    fn changed(&self, shown: String, hosts: &KnownHosts, line: Option<usize>) -> Error {
-        let path = hosts.path().display();
-        let place = line.map_or_else(|| path.to_string(), |line| format!("line {line} of {path}"));
-        let token = match self.port {
-            22 => self.host.clone(),
-            port => format!("[{}]:{port}", self.host),
-        };
-        Error::HostKeyChanged {
-            host: self.host.clone(),
-            shown,
-            remedy: format!(
-                "somebody may be intercepting the connection; the expected key is in {place}; if the server's owner \
-                 confirms the change, remove it with: ssh-keygen -R '{token}' -f '{path}'"
-            ),
-        }
-    }
-
-    async fn verify(&self, key: &PublicKey) -> Result<(), Error> {
-        let fingerprint = key.fingerprint(HashAlg::Sha256);
-        match &self.check {
-            HostKeyCheck::Pinned(pin) => {
-                if pin_matches(pin, &fingerprint.to_string(), fingerprint.as_bytes()) {
-                    return Ok(());
-                }
-                Err(Error::HostKeyChanged {
-                    host: self.host.clone(),
-                    shown: fingerprint.to_string(),
-                    remedy: format!("the fingerprint asked for is {pin}"),
-                })
-            }
-            HostKeyCheck::Known { hosts, first_use } => {
-                self.verify_known(key, fingerprint.to_string(), hosts, first_use)
-                    .await
-            }
-        }
-    }
-
-    async fn verify_known(
-        &self,
-        key: &PublicKey,
-        shown: String,
-        hosts: &KnownHosts,
-        first_use: &FirstUse,
-    ) -> Result<(), Error> {
-        let (list, host, port, candidate) =
-            (hosts.clone(), self.host.clone(), self.port, key.clone());
-        match blocking(move || list.check(&host, port, &candidate)).await? {
-            Verdict::Known => return Ok(()),
-            Verdict::Changed { line } | Verdict::Revoked { line } => {
-                return Err(self.changed(shown, hosts, Some(line)));
-            }
-            Verdict::Unknown => {}
-        }
-        if !self.confirmed(&shown, first_use).await {
-            return Err(Error::HostKeyUnconfirmed {
-                host: self.host.clone(),
-                shown,
-            });
-        }
-        let (list, host, port, key) = (hosts.clone(), self.host.clone(), self.port, key.clone());
-        blocking(move || list.add(&host, port, &key)).await
-    }
-
-    async fn confirmed(&self, shown: &str, first_use: &FirstUse) -> bool {
-        match first_use {
-            FirstUse::Refuse => false,
-            FirstUse::AcceptNew => true,
-            FirstUse::Ask(ask) => {
-                let question = FirstUseQuestion {
-                    host: self.host.clone(),
-                    port: self.port,
-                    fingerprint: shown.to_owned(),
-                };
-                let ask = Arc::clone(ask);
-                let asked = tokio::task::spawn_blocking(move || ask(&question)).await;
-                asked.unwrap_or(false)
-            }
-        }
-    }
-}
-
-/// Compares a pin in either spelling. Fingerprints are public, so time gives nothing away.
-fn pin_matches(pin: &str, shown: &str, digest: &[u8]) -> bool {
-    let pin = pin.trim();
-    if pin.starts_with("SHA256:") {
-        return pin.trim_end_matches('=') == shown;
-    }
-    let digits: String = pin.chars().filter(|c| *c != ':').collect();
-    let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes());
-    decoded.is_ok_and(|decoded| decoded == digest)
-}
-
-/// Runs file access on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or(Err(Error::ConnectionLost(None)))
-}
-
 struct Handler {
     trust: Trust,
     key_seen: Arc<AtomicBool>,
@@ -445,127 +248,6 @@ impl client::Handler for Handler {
         let checked = self.trust.verify(&key.public_key()).await;
         checked.map(|()| true).map_err(HandlerError::Ours)
     }
-}
-
-/// Tries credentials one after the other.
-struct Login<'a> {
-    handle: &'a mut Handle<Handler>,
-    user: &'a str,
-    host: &'a str,
-    tried: Vec<&'static str>,
-}
-
-impl Login<'_> {
-    async fn run(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        for source in &credentials.keys {
-            let key = credentials.load(source).await?;
-            if self.key("the key named", key).await? {
-                return Ok(());
-            }
-        }
-        if let Some(socket) = &credentials.agent
-            && self.agent(socket).await?
-        {
-            return Ok(());
-        }
-        for path in &credentials.default_keys {
-            if let Some(key) = credentials.load_default(path).await
-                && self.key("a key from ~/.ssh", key).await?
-            {
-                return Ok(());
-            }
-        }
-        let password = match &credentials.password {
-            Some(PasswordSource::Given(secret)) => Some(secret.clone()),
-            Some(PasswordSource::Ask(prompt)) => {
-                prompt
-                    .ask(format!("password of {}@{}", self.user, self.host))
-                    .await
-            }
-            None => None,
-        };
-        if let Some(password) = password {
-            self.tried.push("a password");
-            let login = self
-                .handle
-                .authenticate_password(self.user, password.expose());
-            if timed(login).await.is_some_and(|r| r.success()) {
-                return Ok(());
-            }
-        }
-        Err(self.refused())
-    }
-
-    fn refused(&self) -> Error {
-        let mut tried = self.tried.clone();
-        tried.dedup();
-        Error::Authentication {
-            user: self.user.to_owned(),
-            host: self.host.to_owned(),
-            tried: match tried.as_slice() {
-                [] => "there was no key, agent or password to try".to_owned(),
-                some => format!("tried: {}", some.join(", ")),
-            },
-        }
-    }
-
-    async fn key(&mut self, what: &'static str, key: PrivateKey) -> Result<bool, Error> {
-        self.tried.push(what);
-        let hash = rsa_hash(key.public_key());
-        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-        let login = self.handle.authenticate_publickey(self.user, key);
-        let accepted = timed(login).await.is_some_and(|r| r.success());
-        self.still_open(accepted)
-    }
-
-    #[cfg(unix)]
-    async fn agent(&mut self, socket: &std::path::Path) -> Result<bool, Error> {
-        // An agent that is not there or holds nothing is no mistake: other credentials follow.
-        let Ok(mut agent) = AgentClient::connect_uds(socket).await else {
-            return Ok(false);
-        };
-        let identities = agent.request_identities().await.unwrap_or_default();
-        for identity in identities.into_iter().take(AGENT_KEYS) {
-            let AgentIdentity::PublicKey { key, .. } = identity else {
-                continue;
-            };
-            self.tried.push("a key from the agent");
-            let hash = rsa_hash(&key);
-            let login = self
-                .handle
-                .authenticate_publickey_with(self.user, key, hash, &mut agent);
-            // No time limit: the agent may be waiting for a finger on a token.
-            let accepted = login.await.is_ok_and(|r| r.success());
-            if self.still_open(accepted)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    #[cfg(not(unix))]
-    async fn agent(&mut self, _: &std::path::Path) -> Result<bool, Error> {
-        Ok(false)
-    }
-
-    /// Ends the attempts when the server has hung up, as it does after too many.
-    fn still_open(&self, accepted: bool) -> Result<bool, Error> {
-        if !accepted && self.handle.is_closed() {
-            return Err(self.refused());
-        }
-        Ok(accepted)
-    }
-}
-
-async fn timed(
-    login: impl Future<Output = Result<AuthResult, russh::Error>>,
-) -> Option<AuthResult> {
-    tokio::time::timeout(LOGIN_TIMEOUT, login).await.ok()?.ok()
-}
-
-/// RSA keys sign with SHA-512; every other key knows its own hash. SHA-1 is never used.
-fn rsa_hash(key: &PublicKey) -> Option<HashAlg> {
-    matches!(key.algorithm(), Algorithm::Rsa { .. }).then_some(HashAlg::Sha512)
 }
 
 /// The channel, and the session it belongs to: the session ends when its handle is dropped.

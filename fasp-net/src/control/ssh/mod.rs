@@ -4,8 +4,10 @@ pub mod client;
 pub mod credentials;
 mod gate;
 mod host_key;
+mod login;
 pub mod server;
 mod transcript;
+mod trust;
 
 use std::{borrow::Cow, time::Duration};
 

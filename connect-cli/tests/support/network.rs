@@ -1,0 +1,98 @@
+//! A second address of the server that forwards TCP always and UDP only as far as the test wants.
+
+use std::{
+    io,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use super::second_way;
+
+/// What becomes of datagrams to the second address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Udp {
+    /// Nobody listens there, which the system tells the sender.
+    Refused,
+    /// They vanish.
+    Swallowed,
+    /// They reach the server, but its answers vanish.
+    OneWay,
+    /// They pass in both directions.
+    Open,
+}
+
+/// The second address. Threads of it end with the test's process.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    pub(crate) address: SocketAddr,
+}
+
+impl Forwarder {
+    pub(crate) fn new(server: SocketAddr, udp: Udp) -> Self {
+        let address = second_way(server);
+        let listener = TcpListener::bind(address).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                pass_tcp(stream.unwrap(), server);
+            }
+        });
+        if udp != Udp::Refused {
+            let socket = UdpSocket::bind(address).unwrap();
+            thread::spawn(move || pass_udp(&socket, udp, server));
+        }
+        Self { address }
+    }
+}
+
+fn pass_tcp(client: TcpStream, server: SocketAddr) {
+    let Ok(server) = TcpStream::connect(server) else {
+        return;
+    };
+    for (mut from, mut to) in [
+        (client.try_clone().unwrap(), server.try_clone().unwrap()),
+        (server, client),
+    ] {
+        thread::spawn(move || {
+            // Whatever ends one direction is passed on as its end.
+            io::copy(&mut from, &mut to).ok();
+            to.shutdown(Shutdown::Write).ok();
+        });
+    }
+}
+
+fn pass_udp(client_side: &UdpSocket, udp: Udp, server: SocketAddr) {
+    // Not the address that the control connection comes from.
+    let server_side = UdpSocket::bind("127.0.0.3:0").unwrap();
+    server_side.connect(server).unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    let mut answers = None;
+    let last_client = Arc::new(Mutex::new(None));
+    while let Ok((length, client)) = client_side.recv_from(&mut buffer) {
+        if udp == Udp::Swallowed {
+            continue;
+        }
+        // A full buffer on the other side is a loss like any other.
+        server_side.send(&buffer[..length]).ok();
+        *last_client.lock().unwrap() = Some(client);
+        if udp == Udp::Open && answers.is_none() {
+            let from = server_side.try_clone().unwrap();
+            let to = client_side.try_clone().unwrap();
+            let last_client = Arc::clone(&last_client);
+            answers = Some(thread::spawn(move || {
+                pass_answers(&from, &to, &last_client);
+            }));
+        }
+    }
+}
+
+/// One client after the other: answers go to the one that was heard last.
+fn pass_answers(from: &UdpSocket, to: &UdpSocket, client: &Mutex<Option<SocketAddr>>) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(length) = from.recv(&mut buffer) {
+        let client = *client.lock().unwrap();
+        if let Some(client) = client {
+            to.send_to(&buffer[..length], client).ok();
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Logging in: one credential after the other, until one is accepted.
+
+use std::{sync::Arc, time::Duration};
+
+use russh::{
+    client::{AuthResult, Handle, Handler},
+    keys::{
+        Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey,
+        agent::{AgentIdentity, client::AgentClient},
+    },
+};
+
+use super::credentials::{Credentials, PasswordSource};
+use crate::Error;
+
+/// Longest wait for the answer to one credential.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Keys of an agent that are tried; a server ends the connection after six refusals.
+const AGENT_KEYS: usize = 5;
+
+/// Tries credentials one after the other.
+pub(super) struct Login<'a, H: Handler> {
+    handle: &'a mut Handle<H>,
+    user: &'a str,
+    host: &'a str,
+    tried: Vec<&'static str>,
+}
+
+impl<'a, H: Handler> Login<'a, H> {
+    pub(super) fn new(handle: &'a mut Handle<H>, user: &'a str, host: &'a str) -> Self {
+        Self {
+            handle,
+            user,
+            host,
+            tried: Vec::new(),
+        }
+    }
+
+    /// Returns once the server has let the user in.
+    pub(super) async fn run(&mut self, credentials: &Credentials) -> Result<(), Error> {
+        for source in &credentials.keys {
+            let key = credentials.load(source).await?;
+            if self.key("the key named", key).await? {
+                return Ok(());
+            }
+        }
+        if let Some(socket) = &credentials.agent
+            && self.agent(socket).await?
+        {
+            return Ok(());
+        }
+        for path in &credentials.default_keys {
+            if let Some(key) = credentials.load_default(path).await
+                && self.key("a key from ~/.ssh", key).await?
+            {
+                return Ok(());
+            }
+        }
+        let password = match &credentials.password {
+            Some(PasswordSource::Given(secret)) => Some(secret.clone()),
+            Some(PasswordSource::Ask(prompt)) => {
+                prompt
+                    .ask(format!("password of {}@{}", self.user, self.host))
+                    .await
+            }
+            None => None,
+        };
+        if let Some(password) = password {
+            self.tried.push("a password");
+            let login = self
+                .handle
+                .authenticate_password(self.user, password.expose());
+            if timed(login).await.is_some_and(|r| r.success()) {
+                return Ok(());
+            }
+        }
+        Err(self.refused())
+    }
+
+    fn refused(&self) -> Error {
+        let mut tried = self.tried.clone();
+        tried.dedup();
+        Error::Authentication {
+            user: self.user.to_owned(),
+            host: self.host.to_owned(),
+            tried: match tried.as_slice() {
+                [] => "there was no key, agent or password to try".to_owned(),
+                some => format!("tried: {}", some.join(", ")),
+            },
+        }
+    }
+
+    async fn key(&mut self, what: &'static str, key: PrivateKey) -> Result<bool, Error> {
+        self.tried.push(what);
+        let hash = rsa_hash(key.public_key());
+        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+        let login = self.handle.authenticate_publickey(self.user, key);
+        let accepted = timed(login).await.is_some_and(|r| r.success());
+        self.still_open(accepted)
+    }
+
+    #[cfg(unix)]
+    async fn agent(&mut self, socket: &std::path::Path) -> Result<bool, Error> {
+        // An agent that is not there or holds nothing is no mistake: other credentials follow.
+        let Ok(mut agent) = AgentClient::connect_uds(socket).await else {
+            return Ok(false);
+        };
+        let identities = agent.request_identities().await.unwrap_or_default();
+        for identity in identities.into_iter().take(AGENT_KEYS) {
+            let AgentIdentity::PublicKey { key, .. } = identity else {
+                continue;
+            };
+            self.tried.push("a key from the agent");
+            let hash = rsa_hash(&key);
+            let login = self
+                .handle
+                .authenticate_publickey_with(self.user, key, hash, &mut agent);
+            // No time limit: the agent may be waiting for a finger on a token.
+            let accepted = login.await.is_ok_and(|r| r.success());
+            if self.still_open(accepted)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    #[cfg(not(unix))]
+    async fn agent(&mut self, _: &std::path::Path) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Ends the attempts when the server has hung up, as it does after too many.
+    fn still_open(&self, accepted: bool) -> Result<bool, Error> {
+        if !accepted && self.handle.is_closed() {
+            return Err(self.refused());
+        }
+        Ok(accepted)
+    }
+}
+
+async fn timed(
+    login: impl Future<Output = Result<AuthResult, russh::Error>>,
+) -> Option<AuthResult> {
+    tokio::time::timeout(LOGIN_TIMEOUT, login).await.ok()?.ok()
+}
+
+/// RSA keys sign with SHA-512; every other key knows its own hash. SHA-1 is never used.
+fn rsa_hash(key: &PublicKey) -> Option<HashAlg> {
+    matches!(key.algorithm(), Algorithm::Rsa { .. }).then_some(HashAlg::Sha512)
+}
