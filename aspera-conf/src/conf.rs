@@ -1,6 +1,7 @@
 //! A configuration: the document, its records, and what stands in them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,9 +13,18 @@ use crate::xml::{ElementId, Fault, Position, Tree};
 pub(crate) const SETS: &[&str] = &["path", "rule"];
 
 /// A configuration, with its text kept byte for byte.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Conf {
     tree: Tree,
+}
+
+/// The text may hold secrets, so it is left out.
+impl fmt::Debug for Conf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conf")
+            .field("bytes", &self.text().len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A place whose options belong together.
@@ -179,6 +189,14 @@ impl Conf {
             .collect()
     }
 
+    /// The records of a kind, without those whose name an earlier one has.
+    pub(crate) fn first_records(&self, like: &Record) -> Vec<(String, ElementId)> {
+        let mut seen = BTreeSet::new();
+        let mut records = self.records_at(like);
+        records.retain(|(name, _)| seen.insert(name.clone()));
+        records
+    }
+
     /// The element of a record; the first, if there are several.
     pub(crate) fn record(&self, record: &Record) -> Option<ElementId> {
         match record.key() {
@@ -213,13 +231,8 @@ impl Conf {
     }
 
     fn names(&self, like: &Record) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for (name, _) in self.records_at(like) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
+        let records = self.first_records(like).into_iter();
+        records.map(|(name, _)| name).collect()
     }
 
     /// The element of an option in a record: the first, and of several paths or rules, of the chosen one.

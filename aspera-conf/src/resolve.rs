@@ -113,6 +113,15 @@ impl<'a> Resolver<'a> {
         let user = conf.record(&Record::User(person.name.to_owned()));
         let mut layers: Vec<_> = user.map(|id| (Origin::User, id)).into_iter().collect();
         layers.extend(groups_of(conf, person.groups));
+        Self::over(conf, person, layers)
+    }
+
+    /// Resolves over records that were found already; the strongest first, and `default` behind them.
+    pub(crate) fn over(
+        conf: &'a Conf,
+        person: Person<'a>,
+        mut layers: Vec<(Origin, ElementId)>,
+    ) -> Self {
         let node = conf.record(&Record::Node);
         layers.extend(node.map(|id| (Origin::Section(Section::Default), id)));
         Self {
@@ -132,14 +141,22 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// [`Error::UnknownOption`], and [`Error::Variable`] or [`Error::UnsafeName`] from the replacing.
     pub fn option(&self, name: &str) -> Result<Setting> {
-        let spec = find(Section::Default, name)?;
-        let mut setting = self.plain(spec);
-        self.clamp(&mut setting);
-        if has_variables(spec)
+        let mut setting = self.template(name)?;
+        if has_variables(setting.spec)
             && let Some(Value::Text(text)) = &mut setting.value
         {
             *text = substitute(text, &self.person)?;
         }
+        Ok(setting)
+    }
+
+    /// Returns an option as [`Resolver::option`] does, with `$(...)` left in place: what a report about a node shows.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`].
+    pub fn template(&self, name: &str) -> Result<Setting> {
+        let mut setting = self.plain(find(Section::Default, name)?);
+        self.clamp(&mut setting);
         Ok(setting)
     }
 
@@ -177,18 +194,6 @@ impl<'a> Resolver<'a> {
                 from,
             });
         }
-    }
-
-    /// Returns every option of `default`, in the order of the table.
-    ///
-    /// # Errors
-    /// As [`Resolver::option`].
-    pub fn all(&self) -> Result<Vec<Setting>> {
-        schema::options()
-            .iter()
-            .filter(|spec| spec.section == Section::Default)
-            .map(|spec| self.option(spec.name))
-            .collect()
     }
 }
 

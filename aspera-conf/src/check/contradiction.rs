@@ -1,9 +1,11 @@
 //! Values that are fine one by one and do not fit together.
 
-use super::{Finding, Rule, path_of};
+use super::{Finding, MAX_FINDINGS, Rule, path_of};
 use crate::conf::{Conf, Record};
+use crate::error::Error;
 use crate::resolve::{Origin, Person, Resolver, Setting};
-use crate::schema::{self, Section, Value, Word};
+use crate::schema::{Value, Word};
+use crate::xml::ElementId;
 
 /// Has no record, because names in a file have no white space around them, and has what `$(...)` needs.
 const NOBODY: Person<'_> = Person {
@@ -15,12 +17,16 @@ const NOBODY: Person<'_> = Person {
 
 pub(super) fn check(conf: &Conf) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut look = |record: Record, person: Person<'_>| {
-        let resolver = Resolver::new(conf, person);
+    let mut look = |record: Record, element: ElementId, person: Person<'_>, layers| {
+        if findings.len() >= MAX_FINDINGS {
+            return;
+        }
+        let resolver = Resolver::over(conf, person, layers);
         let record = View {
             conf,
             resolver,
             record,
+            element,
         };
         record.access(&mut findings);
         record.tokens(&mut findings);
@@ -31,21 +37,20 @@ pub(super) fn check(conf: &Conf) -> Vec<Finding> {
         }
         record.logging(&mut findings);
     };
-    look(Record::Node, NOBODY);
-    for group in conf.groups() {
-        let groups = [&*group];
-        let person = Person {
-            groups: &groups,
-            ..NOBODY
-        };
-        look(Record::Group(group.clone()), person);
+    if let Some(node) = conf.record(&Record::Node) {
+        look(Record::Node, node, NOBODY, Vec::new());
     }
-    for user in conf.users() {
+    for (name, id) in conf.first_records(&Record::Group(String::new())) {
+        let layers = vec![(Origin::Group(name.clone()), id)];
+        look(Record::Group(name), id, NOBODY, layers);
+    }
+    for (name, id) in conf.first_records(&Record::User(String::new())) {
         let person = Person {
-            name: &user,
+            name: &name,
             ..NOBODY
         };
-        look(Record::User(user.clone()), person);
+        let layers = vec![(Origin::User, id)];
+        look(Record::User(name.clone()), id, person, layers);
     }
     findings
 }
@@ -55,11 +60,12 @@ struct View<'a> {
     conf: &'a Conf,
     resolver: Resolver<'a>,
     record: Record,
+    element: ElementId,
 }
 
 impl View<'_> {
     fn get(&self, name: &str) -> Option<Setting> {
-        self.resolver.option(name).ok()
+        self.resolver.template(name).ok()
     }
 
     /// Returns true if the record itself says one of these, so that what follows is its own doing.
@@ -84,10 +90,9 @@ impl View<'_> {
     ) {
         let own = settings.iter().find(|setting| self.is_own(&[setting]));
         let place = own.and_then(|setting| {
-            let record = self.conf.record(&self.record)?;
             let id = self
                 .conf
-                .leaf(record, setting.spec, &crate::conf::first_set)?;
+                .leaf(self.element, setting.spec, &crate::conf::first_set)?;
             Some((setting.position?, path_of(self.conf.tree(), id)))
         });
         if let Some((position, path)) = place {
@@ -102,9 +107,11 @@ impl View<'_> {
     }
 
     fn access(&self, findings: &mut Vec<Finding>) {
-        let docroot = match self.resolver.option("absolute") {
-            Ok(docroot) => docroot,
-            Err(error) => return self.bad_docroot(findings, &error.to_string()),
+        if let Err(error @ Error::Variable(_)) = self.resolver.option("absolute") {
+            self.bad_docroot(findings, &error);
+        }
+        let Some(docroot) = self.get("absolute") else {
+            return;
         };
         let Some(restriction) = self.get("file_restriction") else {
             return;
@@ -123,28 +130,12 @@ impl View<'_> {
     }
 
     /// A docroot with a variable that is not known.
-    fn bad_docroot(&self, findings: &mut Vec<Finding>, why: &str) {
-        let Some(spec) = schema::find(Section::Default, "absolute") else {
-            return;
-        };
-        let id = self
-            .conf
-            .record(&self.record)
-            .and_then(|record| self.conf.leaf(record, spec, &crate::conf::first_set));
-        let Some(id) = id else {
-            return;
-        };
-        let text = self.conf.tree().value(id);
-        // Without a person, the two that are known cannot be replaced either.
-        let rest = text.replace("$(name)", "").replace("$(home)", "");
-        if rest.contains("$(") {
-            findings.push(Finding {
-                rule: Rule::BadValue,
-                position: self.conf.tree().value_position(id),
-                path: path_of(self.conf.tree(), id),
-                message: format!("the docroot has a variable that is not known: {why}"),
-                suggestion: Some("$(name) and $(home) are known".to_owned()),
-            });
+    fn bad_docroot(&self, findings: &mut Vec<Finding>, why: &Error) {
+        let docroot = self.get("absolute");
+        if let Some(docroot) = docroot {
+            let text = format!("the docroot cannot be used: {why}");
+            let advice = "$(name) and $(home) are known";
+            self.report(findings, Rule::BadValue, &[&docroot], text, advice);
         }
     }
 

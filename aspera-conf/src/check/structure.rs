@@ -41,6 +41,9 @@ impl Walk<'_> {
         let mut seen = BTreeSet::new();
         let mut trunks = BTreeSet::new();
         for id in self.children(root) {
+            if self.is_full() {
+                return;
+            }
             let name = self.tree.name(id);
             let section = Section::from_name(name);
             if name != "trunk" && !seen.insert(name) && (section.is_some() || name == "aaa") {
@@ -82,6 +85,9 @@ impl Walk<'_> {
     fn way_to_records(&mut self, id: ElementId, path: &str) {
         let mut users = BTreeSet::new();
         for child in self.children(id) {
+            if self.is_full() {
+                return;
+            }
             let name = self.tree.name(child);
             let below = format!("{path}/{name}");
             match name {
@@ -102,6 +108,9 @@ impl Walk<'_> {
     fn records(&mut self, holder: ElementId, element: &str, section: Section, key: &str) {
         let mut seen = BTreeSet::new();
         for id in self.children(holder) {
+            if self.is_full() {
+                return;
+            }
             if self.tree.name(id) == element {
                 self.record(id, section, key, &mut seen);
             } else {
@@ -130,15 +139,15 @@ impl Walk<'_> {
 
     /// What stands below the element of a record or section; `path` is the way from there.
     fn options(&mut self, id: ElementId, section: Section, path: &str) {
-        if self.findings.len() >= MAX_FINDINGS {
-            return;
-        }
         if self.tree.has_children(id) && self.tree.has_text(id) {
             let text = "text stands between the elements".to_owned();
             self.add(Rule::Shape, id, text, None);
         }
         let mut seen = BTreeSet::new();
         for child in self.children(id) {
+            if self.is_full() {
+                return;
+            }
             let name = self.tree.name(child);
             let below = match path {
                 "" => name.to_owned(),
@@ -267,7 +276,7 @@ impl Walk<'_> {
     /// Nothing below an element that is not known is a setting, and each is told.
     fn unknown_children(&mut self, id: ElementId) {
         for child in self.children(id) {
-            if self.findings.len() >= MAX_FINDINGS {
+            if self.is_full() {
                 return;
             }
             self.unknown(child, None);
@@ -280,6 +289,11 @@ impl Walk<'_> {
             self.tree.name(id)
         );
         self.add(Rule::Repeated, id, text, None);
+    }
+
+    /// Returns true if there is enough to report; the rest is not even looked at.
+    fn is_full(&self) -> bool {
+        self.findings.len() >= MAX_FINDINGS
     }
 
     fn children(&self, id: ElementId) -> Vec<ElementId> {
@@ -298,7 +312,7 @@ impl Walk<'_> {
         message: String,
         suggestion: Option<String>,
     ) {
-        if self.findings.len() < MAX_FINDINGS {
+        if !self.is_full() {
             self.findings.push(Finding {
                 rule,
                 position,

@@ -36,7 +36,7 @@ pub(super) struct Element {
 }
 
 /// A well-formed document within the limits, with its text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Tree {
     pub(super) text: String,
     pub(super) elements: Vec<Element>,

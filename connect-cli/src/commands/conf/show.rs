@@ -1,6 +1,9 @@
 //! `conf show`
 
-use aspera_conf::resolve::{Clamp, Origin, Person, Resolver, Setting};
+use aspera_conf::{
+    resolve::{Clamp, Origin, Person, Resolver, Setting},
+    schema::{self, Section},
+};
 use serde::Serialize;
 
 use super::say;
@@ -31,21 +34,26 @@ pub(super) fn run(ui: &Ui, file: &ConfFile, args: &ConfShowArgs) -> Result<(), C
     let resolver = Resolver::new(
         &conf,
         Person {
-            // Without a user, a name that no record has; $(name) is then left as an error to see.
             name: args.user.as_deref().unwrap_or_default(),
             home: args.home.as_deref(),
             groups: &groups,
             peer: None,
         },
     );
-    let settings = if args.options.is_empty() {
-        resolver.all()?
-    } else {
-        let options = args.options.iter();
-        options
-            .map(|name| resolver.option(name))
-            .collect::<Result<_, _>>()?
+    let names: Vec<&str> = match &args.options[..] {
+        [] => schema::options()
+            .iter()
+            .filter(|spec| spec.section == Section::Default)
+            .map(|spec| spec.name)
+            .collect(),
+        options => options.iter().map(String::as_str).collect(),
     };
+    // About nobody in particular, $(name) is shown as it stands.
+    let settings = names.into_iter().map(|name| match args.user {
+        Some(_) => resolver.option(name),
+        None => resolver.template(name),
+    });
+    let settings = settings.collect::<Result<Vec<_>, _>>()?;
     let is_wanted =
         |s: &Setting| args.all || !args.options.is_empty() || s.origin != Origin::BuiltIn;
     let settings: Vec<_> = settings.into_iter().filter(is_wanted).collect();
