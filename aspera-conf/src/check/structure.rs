@@ -78,7 +78,12 @@ impl Walk<'_> {
         if let Some(meant) = meant {
             return self.unknown(id, Some(format!("did you mean <{meant}>?")));
         }
-        self.unknown(id, belongs(Section::Default, name));
+        let place = match name {
+            "users" | "user" => Some(format!("users stand in {REALM}/users")),
+            "groups" | "group" => Some(format!("groups stand in {REALM}/groups")),
+            name => belongs(Section::Default, name),
+        };
+        self.unknown(id, place);
     }
 
     /// `aaa`, `realms`, `realm`.
@@ -324,28 +329,21 @@ impl Walk<'_> {
     }
 }
 
-/// Where an element of this name would have a meaning: in the same section first.
+/// Where an element of this name would have a meaning: in the same section first, and as high as possible.
 fn belongs(section: Section, name: &str) -> Option<String> {
-    let is_it = |spec: &&OptionSpec| spec.steps().any(|step| step == name) || spec.name == name;
-    let mut all = schema::options().iter();
-    let here = schema::options()
-        .iter()
-        .filter(|spec| spec.section == section)
-        .find(is_it);
-    let spec = here.or_else(|| all.find(is_it))?;
-    let steps = spec.steps().take_while(|step| *step != name);
-    let steps: Vec<_> = [spec.section.path()].into_iter().chain(steps).collect();
-    let last = spec.steps().find(|step| *step == name);
-    let last = last.or_else(|| spec.steps().last()).unwrap_or_default();
-    let place = if spec.steps().any(|step| step == name) {
-        steps.join("/")
-    } else {
-        // The name is the one of asconfigurator: the element is called otherwise.
-        let path: Vec<_> = spec.steps().collect();
-        let above = &path[..path.len().saturating_sub(1)];
-        [&[spec.section.path()], above].concat().join("/")
+    let place = |spec: &'static OptionSpec| {
+        let steps: Vec<_> = spec.steps().collect();
+        // The name that asconfigurator uses may be another than the element's.
+        let known = steps.iter().position(|step| *step == name);
+        let at = known.or_else(|| (spec.name == name).then_some(steps.len() - 1))?;
+        let way = [&[spec.section.path()], &steps[..at]].concat().join("/");
+        let text = format!("<{}> stands in {way}", steps[at]);
+        Some((spec.section != section, at, text))
     };
-    Some(format!("<{last}> stands in {place}"))
+    let places = schema::options().iter().filter_map(place);
+    places
+        .min_by_key(|(is_elsewhere, depth, _)| (*is_elsewhere, *depth))
+        .map(|(_, _, text)| text)
 }
 
 fn options_below(section: Section, path: &str) -> Option<String> {
