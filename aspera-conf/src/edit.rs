@@ -286,7 +286,12 @@ impl Conf {
 
     fn is_blank(&self, id: ElementId) -> bool {
         let tree = self.tree();
+        // A second section of the same name would come to life.
+        let is_only = tree
+            .parent(id)
+            .is_some_and(|parent| tree.children_named(parent, tree.name(id)).count() == 1);
         id != tree.root()
+            && is_only
             && !tree.has_children(id)
             && !tree.has_attributes(id)
             && !tree.has_comment(id)

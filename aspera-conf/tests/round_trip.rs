@@ -60,7 +60,7 @@ fn record() -> impl Strategy<Value = Record> {
 
 fn value(spec: &OptionSpec, seed: u32) -> String {
     match spec.kind {
-        Kind::Bool => (seed % 2 == 0).to_string(),
+        Kind::Bool => seed.is_multiple_of(2).to_string(),
         Kind::Unsigned { max, .. } => (u64::from(seed) % max.max(1)).max(1).min(max).to_string(),
         Kind::Signed { .. } | Kind::Float { .. } => (seed % 1000).to_string(),
         Kind::Octal { .. } => format!("{:o}", seed % 0o777),
@@ -195,6 +195,17 @@ proptest! {
         conf.apply(&Command::parse("delete_user;user_name,newcomer").unwrap()).unwrap();
         prop_assert_eq!(conf.text(), start);
     }
+}
+
+#[test]
+fn a_second_section_does_not_come_to_life_when_the_first_is_emptied() {
+    let text = "<CONF>\n<default><session_timeout_sec>1</session_timeout_sec></default>\n\
+                <default><session_timeout_sec>2</session_timeout_sec></default>\n</CONF>";
+    let mut conf = Conf::parse(text.as_bytes()).unwrap();
+    let line = "set_node_data;session_timeout_sec,AS_NULL";
+    conf.apply(&Command::parse(line).unwrap()).unwrap();
+    let spec = schema::find(Section::Default, "session_timeout_sec").unwrap();
+    assert_eq!(conf.stated(&Record::Node, spec), None);
 }
 
 #[test]

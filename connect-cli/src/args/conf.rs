@@ -38,7 +38,7 @@ pub enum ConfCommand {
     /// Take an option out of a record, so that a weaker record or the default decides
     Unset(ConfGetArgs),
     /// Say what is wrong in the file, with line and column
-    Check,
+    Check(ConfCheckArgs),
     /// Print the values that count for the node or for a user
     Show(ConfShowArgs),
     /// Say what an option is for, what it may be and where it stands
@@ -108,6 +108,18 @@ pub struct ConfSetArgs {
     pub record: RecordArgs,
 }
 
+/// `conf check`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli conf check --file /opt/aspera/etc/aspera.conf
+  connect-cli conf check --json | jq -r 'select(.severity == \"error\") | .line'
+
+An error is a value that cannot be used, and makes the exit status 1. A warning is
+probably not what was meant. A notice is worth knowing, such as an option that has no
+effect here.")]
+pub struct ConfCheckArgs {}
+
 /// `conf show`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -116,8 +128,8 @@ Examples:
   connect-cli conf show absolute read_allowed --user ada --origin
   connect-cli conf show --all --user ada --member-of staff --json
 
-A user's record is stronger than those of groups, the group with the lowest precedence is the strongest, and <default> is
-stronger than what is built in.")]
+A user's record is stronger than those of groups, the group with the lowest precedence
+is the strongest of these, and <default> is stronger than what is built in.")]
 pub struct ConfShowArgs {
     /// The options; all that somebody set, if none is named
     pub options: Vec<String>,
@@ -155,7 +167,7 @@ pub struct ConfExplainArgs {
 #[command(after_help = "\
 Examples:
   connect-cli conf exec 'set_node_data;group_ownership,-'
-  connect-cli conf exec 'set_user_data;user_name,xfer;absolute,AS_NULL;file_restriction,|*'
+  connect-cli conf exec 'set_user_data;user_name,xfer;absolute,;file_restriction,|*'
   connect-cli conf exec 'get_user_data;user_name,ada;option_mask,absolute'
   connect-cli conf exec --from changes.txt
 

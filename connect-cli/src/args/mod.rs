@@ -13,8 +13,8 @@ use clap_complete::Shell;
 
 pub use self::{
     conf::{
-        AsconfiguratorArgs, ConfArgs, ConfCommand, ConfExecArgs, ConfExplainArgs, ConfGetArgs,
-        ConfSetArgs, ConfShowArgs, RecordArgs,
+        AsconfiguratorArgs, ConfArgs, ConfCheckArgs, ConfCommand, ConfExecArgs, ConfExplainArgs,
+        ConfGetArgs, ConfSetArgs, ConfShowArgs, RecordArgs,
     },
     demo::DemoArgs,
     server::{

@@ -38,7 +38,7 @@ pub(super) fn run(ui: &Ui, args: ConfArgs) -> Result<(), CommandError> {
         ConfCommand::Get(args) => get(ui, &file, &args),
         ConfCommand::Set(args) => set(ui, &file, args),
         ConfCommand::Unset(args) => unset(ui, &file, args),
-        ConfCommand::Check => check::run(ui, &file),
+        ConfCommand::Check(_) => check::run(ui, &file),
         ConfCommand::Show(args) => show::run(ui, &file, &args),
         ConfCommand::Explain(args) => explain::run(ui, &args),
         ConfCommand::Exec(args) => exec::run(ui, &file, args),
