@@ -120,7 +120,7 @@ impl Conf {
     ///
     /// # Errors
     /// [`Error::Document`](crate::Error::Document) with the place. Options are not looked at:
-    /// [`check`](crate::check) does that.
+    /// [`check`](crate::check()) does that.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let tree = Tree::parse(bytes)?;
         let root = tree.root();
