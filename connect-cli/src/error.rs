@@ -25,6 +25,30 @@ pub enum CommandError {
     /// The connection, the other side, or a file of the transfer.
     #[error(transparent)]
     Net(#[from] fasp_net::Error),
+    /// A passphrase, or the one protected file that was asked for.
+    #[error("{}{source}", named(.path))]
+    Crypt {
+        /// The file, as it is shown; `None` where it is about a passphrase.
+        path: Option<String>,
+        /// What is wrong.
+        source: fasp_crypt::Error,
+    },
+    /// The one local file that was asked for.
+    #[error("'{path}'")]
+    File {
+        /// The file, as it is shown.
+        path: String,
+        /// What is wrong.
+        source: docroot::Error,
+    },
+    /// Some of several local files.
+    #[error("{failed} of {total} files failed")]
+    SomeFiles {
+        /// How many failed.
+        failed: u64,
+        /// How many there were.
+        total: u64,
+    },
     /// Somebody stopped it before files moved.
     #[error("cancelled")]
     Cancelled,
@@ -57,6 +81,19 @@ pub enum CommandError {
     },
 }
 
+/// A passphrase or a key, not a file.
+impl From<fasp_crypt::Error> for CommandError {
+    fn from(source: fasp_crypt::Error) -> Self {
+        Self::Crypt { path: None, source }
+    }
+}
+
+fn named(path: &Option<String>) -> String {
+    path.as_ref()
+        .map(|path| format!("'{path}': "))
+        .unwrap_or_default()
+}
+
 impl CommandError {
     /// Makes an error about arguments.
     pub fn arguments(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -72,6 +109,11 @@ impl CommandError {
             Self::Arguments { .. } => ErrorCode::Usage,
             Self::Server(error) => error.code(),
             Self::Net(error) => error.code(),
+            Self::Crypt { source, .. } => {
+                ErrorCode::from_number(source.code()).unwrap_or(ErrorCode::Internal)
+            }
+            Self::File { source, .. } => source.code(),
+            Self::SomeFiles { .. } => ErrorCode::SomeFilesFailed,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Demo { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => ErrorCode::NoSpace,
@@ -104,6 +146,12 @@ impl CommandError {
                 ..
             }) => Some("check the path with connect-cli ls, or create it with -d".to_owned()),
             Self::Net(error) => error.hint(),
+            Self::Crypt { source, .. } => source.hint().map(str::to_owned),
+            Self::File { source: docroot::Error::AlreadyExists, .. } => {
+                Some("add --overwrite to replace it".to_owned())
+            }
+            Self::File { .. } => None,
+            Self::SomeFiles { .. } => Some("each has a line above with its reason".to_owned()),
             Self::Cancelled => Some("nothing was transferred".to_owned()),
             Self::Demo { .. } => Some(
                 "the demo needs four times --size in the directory for temporary files; TMPDIR names another"
@@ -118,10 +166,14 @@ impl CommandError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             // Our own disk failed, not the network: the same command will not do better.
-            Self::Output { .. } | Self::Input { .. } | Self::Demo { .. } => ExitStatus::Failure,
+            Self::Output { .. } | Self::Input { .. } | Self::Demo { .. } | Self::File { .. } => {
+                ExitStatus::Failure
+            }
             Self::Arguments { .. }
             | Self::Server(_)
             | Self::Net(_)
+            | Self::Crypt { .. }
+            | Self::SomeFiles { .. }
             | Self::Cancelled
             | Self::Differs(_) => ExitStatus::from_code(self.code()),
         }

@@ -1,5 +1,6 @@
 //! What people type. Parsing touches nothing: no file, no environment but `NO_COLOR` and the like, no network.
 
+mod crypt;
 mod demo;
 mod server;
 mod transfer;
@@ -11,6 +12,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::{
+    crypt::{
+        CryptArgs, CryptCommand, DecryptArgs, EncryptArgs, InspectArgs, OpeningArgs,
+        PassphraseArgs, RekeyArgs, VerifyArgs,
+    },
     demo::DemoArgs,
     server::{
         ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,
@@ -58,6 +63,8 @@ pub enum Command {
     Download(DownloadArgs),
     /// List a directory on a server
     Ls(ListArgs),
+    /// Protect files with a passphrase, and open protected ones
+    Crypt(CryptArgs),
     /// Show a whole transfer on this machine, through a server that runs only for it
     Demo(DemoArgs),
     /// Run a transfer server and manage who may use it

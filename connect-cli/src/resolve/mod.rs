@@ -1,10 +1,12 @@
 //! From what was typed to what a command needs: the environment is read here, and rules between options are
 //! applied here.
 
+mod crypt;
 mod server;
 mod transfer;
 
 pub use self::{
+    crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
     server::{
         LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
     },
