@@ -9,9 +9,13 @@ mod rekey;
 mod report;
 mod work;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use docroot::{Dir, Existing};
@@ -33,6 +37,9 @@ use crate::{
     resolve::{CryptRequest, CryptWork, Opening, PassphraseSource},
     ui::Ui,
 };
+
+/// Unfinished files that nobody touched for so long are of a process that was killed.
+const STALE: Duration = Duration::from_secs(60 * 60);
 
 /// Shorter passphrases are warned of (rule E-13).
 const SHORT: usize = 12;
@@ -77,6 +84,9 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: CryptRequest) -> Result<(), Comma
     let mut found = files::find(&paths, wanted);
     if found.items.is_empty() && !matches!(work, CryptWork::Inspect) {
         return Report::new(ui, "nothing to do:", &mut found)?.finish();
+    }
+    if matches!(work, CryptWork::Encrypt { .. } | CryptWork::Decrypt(_)) {
+        remove_stale(&found);
     }
     match work {
         CryptWork::Encrypt {
@@ -220,6 +230,21 @@ fn rekey(
     }
     ui.note("copies made earlier still open with the old passphrase; to take access away, encrypt the files again");
     report.finish()
+}
+
+/// Removes what a killed process left of a file it was writing: it may hold plain bytes.
+fn remove_stale(found: &Found) {
+    let mut seen = BTreeSet::new();
+    for item in &found.items {
+        // A directory that cannot be opened or cleaned is met again when its files are worked on.
+        let Ok((dir, _)) = item.place() else { continue };
+        let is_new = dir
+            .attributes()
+            .is_ok_and(|attributes| seen.insert((attributes.device, attributes.inode)));
+        if is_new {
+            let _removed = dir.remove_stale(STALE);
+        }
+    }
 }
 
 /// Finds out early that a file will not fit (rule D-12). Reserving the room would take as long as filling it on some systems.

@@ -125,6 +125,7 @@ impl Envelope {
     ) -> Result<(), Failure> {
         let layout = self.reader.layout();
         let sealed_len = layout.chunk_size().sealed_len();
+        report.advance(HEADER_LEN as u64);
         parallel::for_each(
             0..layout.chunk_count(),
             threads(sealed_len),
@@ -168,7 +169,7 @@ impl Task for Open<'_> {
             let span = layout.span(index)?;
             filled += envelope.open(index, &mut buffer[filled..filled + span.sealed_len()])?;
         }
-        report.advance(len as u64);
+        report.advance(layout.envelope_len());
         if !self.writes {
             return Ok(Product { output: None, size });
         }
