@@ -31,6 +31,30 @@ pub enum CommandError {
     /// A check found values that cannot be used.
     #[error("{0} of the file's settings cannot be used")]
     ConfFindings(usize),
+    /// A passphrase, or the one protected file that was asked for.
+    #[error("{}{source}", named(.path))]
+    Crypt {
+        /// The file, as it is shown; `None` where it is about a passphrase.
+        path: Option<String>,
+        /// What is wrong.
+        source: fasp_crypt::Error,
+    },
+    /// The one local file that was asked for.
+    #[error("'{path}'")]
+    File {
+        /// The file, as it is shown.
+        path: String,
+        /// What is wrong.
+        source: docroot::Error,
+    },
+    /// Some of several local files.
+    #[error("{failed} of {total} files failed")]
+    SomeFiles {
+        /// How many failed.
+        failed: u64,
+        /// How many there were.
+        total: u64,
+    },
     /// Somebody stopped it before files moved.
     #[error("cancelled")]
     Cancelled,
@@ -63,6 +87,19 @@ pub enum CommandError {
     },
 }
 
+/// A passphrase or a key, not a file.
+impl From<fasp_crypt::Error> for CommandError {
+    fn from(source: fasp_crypt::Error) -> Self {
+        Self::Crypt { path: None, source }
+    }
+}
+
+fn named(path: &Option<String>) -> String {
+    path.as_ref()
+        .map(|path| format!("'{path}': "))
+        .unwrap_or_default()
+}
+
 impl CommandError {
     /// Makes an error about arguments.
     pub fn arguments(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -80,6 +117,11 @@ impl CommandError {
             Self::Net(error) => error.code(),
             Self::Conf(error) => error.code(),
             Self::ConfFindings(_) => ErrorCode::BadConfiguration,
+            Self::Crypt { source, .. } => {
+                ErrorCode::from_number(source.code()).unwrap_or(ErrorCode::Internal)
+            }
+            Self::File { source, .. } => source.code(),
+            Self::SomeFiles { .. } => ErrorCode::SomeFilesFailed,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Demo { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => ErrorCode::NoSpace,
@@ -111,6 +153,12 @@ impl CommandError {
             Self::ConfFindings(_) => {
                 Some("a weaker record or the built-in value counts in their place".to_owned())
             }
+            Self::Crypt { source, .. } => source.hint().map(str::to_owned),
+            Self::File { source: docroot::Error::AlreadyExists, .. } => {
+                Some("add --overwrite to replace it".to_owned())
+            }
+            Self::File { .. } => None,
+            Self::SomeFiles { .. } => Some("each has a line above with its reason".to_owned()),
             Self::Cancelled => Some("nothing was transferred".to_owned()),
             Self::Demo { .. } => Some(
                 "the demo needs four times --size in the directory for temporary files; TMPDIR names another"
@@ -125,12 +173,16 @@ impl CommandError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             // Our own disk failed, not the network: the same command will not do better.
-            Self::Output { .. } | Self::Input { .. } | Self::Demo { .. } => ExitStatus::Failure,
+            Self::Output { .. } | Self::Input { .. } | Self::Demo { .. } | Self::File { .. } => {
+                ExitStatus::Failure
+            }
             Self::Arguments { .. }
             | Self::Server(_)
             | Self::Net(_)
             | Self::Conf(_)
             | Self::ConfFindings(_)
+            | Self::Crypt { .. }
+            | Self::SomeFiles { .. }
             | Self::Cancelled
             | Self::Differs(_) => ExitStatus::from_code(self.code()),
         }

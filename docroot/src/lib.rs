@@ -32,6 +32,7 @@
 
 mod attributes;
 mod dir;
+mod edit;
 mod error;
 mod escape;
 mod filesystem;
@@ -52,6 +53,7 @@ mod walk;
 
 pub use attributes::{Attributes, FileKind, Identity, Metadata, Timestamp};
 pub use dir::Dir;
+pub use edit::EditFile;
 pub use error::{Error, NameFault, Result};
 pub use escape::{Escaped, escape_message, escape_name};
 pub use link::symlink_target_is_beneath;

@@ -156,6 +156,26 @@ impl Dir {
         Err(Error::InUse)
     }
 
+    /// Creates a file for `name` under a temporary name of its own, which nobody knows and nobody resumes: for content that must
+    /// not be found half done, such as a decrypted file.
+    ///
+    /// # Errors
+    /// As [`Dir::create_partial`], but never [`Error::InUse`] for another writer of the same name.
+    pub fn create_hidden(&self, name: &[u8], options: &PartialOptions) -> Result<Partial> {
+        self.check_final_name(name)?;
+        let temporary = self.temporary_name();
+        let file = self
+            .create_locked(&temporary, options.mode)?
+            .ok_or(Error::InUse)?;
+        let unpublished = Unpublished::new(self, name, temporary);
+        reserve(&file, options.size_hint)?;
+        Ok(Partial {
+            unpublished,
+            file,
+            resumed: 0,
+        })
+    }
+
     /// Creates a new file and locks it. Nothing if the name is taken.
     fn create_locked(&self, temporary: &[u8], mode: u32) -> Result<Option<OwnedFd>> {
         let file = match create_new(self, temporary, permission_bits(mode | 0o600)) {

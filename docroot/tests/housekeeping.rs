@@ -13,7 +13,9 @@ use std::os::unix::fs::{chown, lchown, symlink};
 use std::time::Duration;
 
 use bed::{Bed, code, is_outside, path, with_both_resolvers};
-use docroot::{Docroot, Error, Existing, LinkRule, Metadata, Resolver, read_operator_file};
+use docroot::{
+    Docroot, Error, Existing, LinkRule, Metadata, PartialOptions, Resolver, read_operator_file,
+};
 
 #[test]
 fn objects_are_moved_beneath_the_root_only() {
@@ -180,4 +182,63 @@ fn handles_may_be_shared_by_threads() {
     is_shared::<docroot::CommitGroup<u64>>();
     is_shared::<docroot::Walk>();
     is_shared::<Error>();
+}
+
+#[test]
+fn a_file_is_edited_in_place_by_one_at_a_time_and_never_through_a_link() {
+    with_both_resolvers(|bed| {
+        bed.file("a", "old header, content");
+        bed.mkdir("d");
+        bed.link("l", bed.outside("secret"));
+        let dir = bed.root.root_dir().unwrap();
+        let file = dir.open_edit(b"a").unwrap();
+        assert!(matches!(dir.open_edit(b"a"), Err(Error::InUse)));
+        file.write_durably_at(b"new", 0).unwrap();
+        let mut read = [0; 10];
+        assert_eq!(file.read_at(&mut read, 0).unwrap(), 10);
+        assert_eq!(&read, b"new header");
+        assert_eq!(file.attributes().size, 19);
+        assert_eq!(bed.content("a").as_deref(), Some("new header, content"));
+        is_outside(dir.open_edit(b"l"));
+        assert_eq!(code(dir.open_edit(b"d")), 7);
+        assert_eq!(code(dir.open_edit(b"none")), 4);
+    });
+}
+
+// Rule E-6: nobody knows the name of a file that is being decrypted, nobody else reads it, and nothing of it stays.
+#[test]
+fn a_hidden_partial_has_a_name_of_its_own_and_leaves_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    with_both_resolvers(|bed| {
+        let dir = bed.root.root_dir().unwrap();
+        let options = PartialOptions::default().mode(0o600);
+        let [first, second] = [(); 2].map(|()| dir.create_hidden(b"a", &options).unwrap());
+        first.write_all_at(b"plain", 0).unwrap();
+        let names: Vec<_> = dir.list().unwrap().map(|entry| entry.unwrap()).collect();
+        assert_eq!(names.len(), 2);
+        for entry in &names {
+            assert!(entry.name.starts_with(b".") && entry.name.ends_with(b".partial"));
+            assert_eq!(
+                fs::Permissions::from_mode(entry.attributes.mode).mode() & 0o077,
+                0
+            );
+        }
+        drop(second);
+        let mut group = docroot::CommitGroup::new();
+        group.add(
+            (),
+            first
+                .finish(&Metadata::default(), Existing::Refuse)
+                .unwrap(),
+        );
+        assert!(
+            group
+                .commit()
+                .into_iter()
+                .all(|((), result)| result.is_ok())
+        );
+        assert_eq!(dir.list().unwrap().count(), 1);
+        assert_eq!(bed.content("a").as_deref(), Some("plain"));
+    });
 }

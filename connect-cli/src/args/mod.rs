@@ -1,6 +1,7 @@
 //! What people type. Parsing touches nothing: no file, no environment but `NO_COLOR` and the like, no network.
 
 mod conf;
+mod crypt;
 mod demo;
 mod server;
 mod transfer;
@@ -15,6 +16,10 @@ pub use self::{
     conf::{
         AsconfiguratorArgs, ConfArgs, ConfCheckArgs, ConfCommand, ConfExecArgs, ConfExplainArgs,
         ConfGetArgs, ConfSetArgs, ConfShowArgs, RecordArgs,
+    },
+    crypt::{
+        CryptArgs, CryptCommand, DecryptArgs, EncryptArgs, InspectArgs, OpeningArgs,
+        PassphraseArgs, RekeyArgs, VerifyArgs,
     },
     demo::DemoArgs,
     server::{
@@ -63,6 +68,8 @@ pub enum Command {
     Download(DownloadArgs),
     /// List a directory on a server
     Ls(ListArgs),
+    /// Protect files with a passphrase, and open protected ones
+    Crypt(CryptArgs),
     /// Show a whole transfer on this machine, through a server that runs only for it
     Demo(DemoArgs),
     /// Run a transfer server and manage who may use it

@@ -3,6 +3,7 @@
 mod asconfigurator;
 mod conf;
 mod connection;
+mod crypt;
 mod demo;
 mod ls;
 mod manual;
@@ -30,6 +31,7 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         Command::Upload(args) => transfer::run(ui, resolve::upload(args, variable)?),
         Command::Download(args) => transfer::run(ui, resolve::download(args, variable)?),
         Command::Ls(args) => ls::run(ui, &resolve::ls(args, variable)?),
+        Command::Crypt(args) => crypt::run(ui, resolve::crypt(args, variable)),
         Command::Demo(args) => demo::run(ui, &args),
         Command::Server(server) => match server.command {
             ServerCommand::Start(args) => {

@@ -2,11 +2,13 @@
 //! applied here.
 
 mod conf;
+mod crypt;
 mod server;
 mod transfer;
 
 pub use self::{
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
+    crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
     server::{
         LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
     },

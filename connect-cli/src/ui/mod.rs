@@ -18,7 +18,7 @@ pub use self::{
     follow::{Reporter, follow},
     json::json_line,
     progress::{ProgressBar, progress_line},
-    prompt::{ask_secret, can_ask, confirm_host_key, restore_terminal},
+    prompt::{ask_hidden, ask_secret, can_ask, confirm_host_key, restore_terminal},
     summary::summary,
     text::{byte_count, date_time, duration, permissions, table},
 };
@@ -76,6 +76,23 @@ impl Ui {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Prints a line about a result; not with `--quiet`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ui::print_data`].
+    pub fn print_line(&self, text: &str) -> Result<(), CommandError> {
+        if self.output.quiet {
+            return Ok(());
+        }
+        self.print_data(format!("{text}\n").as_bytes())
+    }
+
+    /// Tells a person what went wrong with one of several things, also with `--quiet`.
+    pub fn complain(&self, text: &str) {
+        to_stderr(&format!("{text}\n"));
     }
 
     /// Prints one object on a line of its own.

@@ -55,6 +55,14 @@ impl ProgressBar {
             .set_message(progress_line(progress, Screen::columns()));
     }
 
+    /// Shows how far local work on files is.
+    pub fn show_bytes(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        self.bar
+            .set_message(format!("{}/{}", byte_count(done), byte_count(total)));
+    }
+
     /// Writes a line above the bar, while the bar is out of the way.
     pub fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bar.suspend(write)

@@ -47,6 +47,11 @@ pub fn confirm_host_key(question: &FirstUseQuestion) -> bool {
 
 /// Asks for a secret without showing what is typed; `None` without a terminal, or when the person declines.
 pub fn ask_secret(question: &str) -> Option<Secret> {
+    ask_hidden(question).map(|text| Secret::new(text.as_str()))
+}
+
+/// As [`ask_secret`], for secrets that no server gets.
+pub fn ask_hidden(question: &str) -> Option<Zeroizing<String>> {
     if !can_ask() {
         return None;
     }
@@ -74,7 +79,7 @@ pub fn restore_terminal() {
 }
 
 /// Reads a line past the buffer of standard input, which would keep a copy of it.
-fn read_line() -> Option<Secret> {
+fn read_line() -> Option<Zeroizing<String>> {
     let mut line = Zeroizing::new(Vec::with_capacity(SECRET_MAX));
     let mut byte = [0];
     loop {
@@ -86,5 +91,5 @@ fn read_line() -> Option<Secret> {
         }
     }
     let text = std::str::from_utf8(&line).ok()?;
-    (!text.is_empty()).then(|| Secret::new(text))
+    (!text.is_empty()).then(|| Zeroizing::new(text.to_owned()))
 }
