@@ -6,23 +6,23 @@
     reason = "reads the sources of this workspace"
 )]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+#[path = "support/sources.rs"]
+mod sources;
+
+use std::{collections::BTreeSet, fs};
+
+use sources::{document, rust_files, workspace};
 
 /// Written in two parts, so that this file does not cite anything.
 const CITATION: &str = concat!("protocol", " §");
 
 #[test]
 fn every_cited_section_of_the_protocol_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let page = fs::read_to_string(root.join("docs/protocol.md")).unwrap();
+    let page = document("protocol.md");
     let sections = headings(&page);
     let mut found = 0;
     let mut missing = Vec::new();
-    for file in rust_files(root) {
+    for file in rust_files(&workspace()) {
         let text = fs::read_to_string(&file).unwrap();
         for (number, line) in text.lines().enumerate() {
             for section in cited(line) {
@@ -68,21 +68,4 @@ fn cited(line: &str) -> impl Iterator<Item = &str> {
         // A full stop may end the sentence.
         rest[..end].trim_end_matches('.')
     })
-}
-
-fn rust_files(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let path = entry.path();
-        if entry.file_type().unwrap().is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                files.extend(rust_files(&path));
-            }
-        } else if name.ends_with(".rs") {
-            files.push(path);
-        }
-    }
-    files
 }

@@ -46,6 +46,7 @@ fn both_directions(udp: Udp) -> [Run; 2] {
     runs
 }
 
+/// Codes 13, 14, 15, 18.
 #[test]
 fn which_of_tcp_and_udp_is_blocked_is_told_within_ten_seconds() {
     // Each waits out its ten seconds, so all wait at the same time.
