@@ -25,6 +25,12 @@ pub enum CommandError {
     /// The connection, the other side, or a file of the transfer.
     #[error(transparent)]
     Net(#[from] fasp_net::Error),
+    /// The configuration in aspera.conf.
+    #[error(transparent)]
+    Conf(#[from] aspera_conf::Error),
+    /// A check found values that cannot be used.
+    #[error("{0} of the file's settings cannot be used")]
+    ConfFindings(usize),
     /// Somebody stopped it before files moved.
     #[error("cancelled")]
     Cancelled,
@@ -72,6 +78,8 @@ impl CommandError {
             Self::Arguments { .. } => ErrorCode::Usage,
             Self::Server(error) => error.code(),
             Self::Net(error) => error.code(),
+            Self::Conf(error) => error.code(),
+            Self::ConfFindings(_) => ErrorCode::BadConfiguration,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Demo { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => ErrorCode::NoSpace,
@@ -99,6 +107,10 @@ impl CommandError {
                 ..
             }) => Some("check the path with connect-cli ls, or create it with -d".to_owned()),
             Self::Net(error) => error.hint().or_else(|| usual_advice(error.code())),
+            Self::Conf(error) => error.hint(),
+            Self::ConfFindings(_) => {
+                Some("a weaker record or the built-in value counts in their place".to_owned())
+            }
             Self::Cancelled => Some("nothing was transferred".to_owned()),
             Self::Demo { .. } => Some(
                 "the demo needs four times --size in the directory for temporary files; TMPDIR names another"
@@ -117,6 +129,8 @@ impl CommandError {
             Self::Arguments { .. }
             | Self::Server(_)
             | Self::Net(_)
+            | Self::Conf(_)
+            | Self::ConfFindings(_)
             | Self::Cancelled
             | Self::Differs(_) => ExitStatus::from_code(self.code()),
         }

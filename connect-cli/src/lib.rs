@@ -12,14 +12,25 @@ pub mod exit;
 pub mod resolve;
 pub mod ui;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 
 use crate::{args::Cli, exit::ExitStatus, ui::Ui};
 
 /// Runs the command in `args`, whose first item is the program's name.
+///
+/// Called as `asconfigurator` it behaves like that program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let called = args.first().and_then(|name| Path::new(name).file_stem());
+    if called == Some(OsStr::new("asconfigurator")) {
+        return commands::asconfigurator(args).into();
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return ui::show_clap_message(&error).into(),

@@ -24,8 +24,13 @@ const MAX_LINKS: usize = 40;
 /// [`Error::Untrusted`], [`Error::NotRegular`], [`Error::NotFound`], [`Error::LinkLoop`],
 /// [`Error::OverLimit`], [`Error::NoPermission`], [`Error::Read`].
 pub fn read_operator_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = open_trusted(path)?;
-    let attributes = Attributes::of(&fstat(&file).map_err(Error::stat)?);
+    let file = locate(path)?.file.ok_or(Error::NotFound)?;
+    read_trusted(&file, limit).map(|(content, _)| content)
+}
+
+/// Reads an open file of at most `limit` bytes that nobody else could have put there.
+pub(crate) fn read_trusted(file: &OwnedFd, limit: u64) -> Result<(Vec<u8>, Attributes)> {
+    let attributes = Attributes::of(&fstat(file).map_err(Error::stat)?);
     match attributes.kind {
         FileKind::File => {}
         FileKind::Directory => return Err(Error::IsADirectory),
@@ -34,15 +39,27 @@ pub fn read_operator_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     if !is_trusted(&attributes) {
         return Err(Error::Untrusted);
     }
-    read_whole(&file, attributes.size, limit)
+    read_whole(file, attributes.size, limit).map(|content| (content, attributes))
 }
 
-fn open_trusted(path: &Path) -> Result<OwnedFd> {
+/// How the file itself is opened: never a link, and never waiting for a pipe's writer.
+pub(crate) const FILE: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+/// Where a path of the operator leads once its links are followed.
+pub(crate) struct Located {
+    /// The directory that holds the file.
+    pub(crate) directory: OwnedFd,
+    /// The file's name there.
+    pub(crate) name: Vec<u8>,
+    /// The file, open for reading; none if the name is free.
+    pub(crate) file: Option<OwnedFd>,
+}
+
+pub(crate) fn locate(path: &Path) -> Result<Located> {
     const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
-    const FILE: OFlags = OFlags::NOFOLLOW
-        .union(OFlags::NONBLOCK)
-        .union(OFlags::NOCTTY)
-        .union(OFlags::CLOEXEC);
     #[cfg(target_os = "linux")]
     const ON_THE_WAY: OFlags = DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::PATH);
     #[cfg(not(target_os = "linux"))]
@@ -70,7 +87,20 @@ fn open_trusted(path: &Path) -> Result<OwnedFd> {
         let is_last = rest.is_empty();
         let flags = if is_last { FILE } else { ON_THE_WAY };
         match openat(&here, &name[..], flags, Mode::empty()) {
-            Ok(file) if is_last => return Ok(file),
+            Ok(file) if is_last => {
+                return Ok(Located {
+                    directory: here,
+                    name,
+                    file: Some(file),
+                });
+            }
+            Err(Errno::NOENT) if is_last => {
+                return Ok(Located {
+                    directory: here,
+                    name,
+                    file: None,
+                });
+            }
             Ok(directory) => here = directory,
             Err(Errno::LOOP | Errno::NOTDIR | Errno::MLINK) => {
                 links += 1;

@@ -1,5 +1,6 @@
 //! What people type. Parsing touches nothing: no file, no environment but `NO_COLOR` and the like, no network.
 
+mod conf;
 mod demo;
 mod server;
 mod transfer;
@@ -11,6 +12,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::{
+    conf::{
+        AsconfiguratorArgs, ConfArgs, ConfCheckArgs, ConfCommand, ConfExecArgs, ConfExplainArgs,
+        ConfGetArgs, ConfSetArgs, ConfShowArgs, RecordArgs,
+    },
     demo::DemoArgs,
     server::{
         ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,
@@ -62,6 +67,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run a transfer server and manage who may use it
     Server(ServerArgs),
+    /// Read, check, explain and edit aspera.conf
+    Conf(ConfArgs),
     /// Print the completion script for a shell
     Completions(CompletionsArgs),
     /// Write a manual page for each command into a directory

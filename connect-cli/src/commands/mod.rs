@@ -1,5 +1,7 @@
 //! One file a command: calls libraries and hands results to the [`Ui`].
 
+mod asconfigurator;
+mod conf;
 mod connection;
 mod demo;
 mod ls;
@@ -8,6 +10,8 @@ mod server;
 mod signals;
 mod transfer;
 mod user;
+
+pub(crate) use self::asconfigurator::run as asconfigurator;
 
 use std::{env, time::Duration};
 
@@ -34,6 +38,7 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
             ServerCommand::Session(args) => server::session(&args),
             ServerCommand::User(user) => user::run(ui, user.command),
         },
+        Command::Conf(args) => conf::run(ui, args),
         Command::Completions(args) => manual::completions(ui, &args),
         Command::Man(args) => manual::pages(&args),
     }

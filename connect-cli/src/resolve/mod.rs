@@ -1,10 +1,12 @@
 //! From what was typed to what a command needs: the environment is read here, and rules between options are
 //! applied here.
 
+mod conf;
 mod server;
 mod transfer;
 
 pub use self::{
+    conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     server::{
         LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
     },
