@@ -3,12 +3,13 @@
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::Failure;
-use crate::measure::{Figures, Server, run};
+use benches::process::{Failure, Server, client_key, installed, key_pair, must};
+
+use crate::measure::{Figures, run};
 use crate::options::What;
 
 #[derive(Debug, Clone, Copy)]
@@ -81,35 +82,6 @@ fn wait_for(port: u16) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Err("the server does not listen".into())
-}
-
-fn installed(program: &str) -> Option<PathBuf> {
-    let dirs = std::env::var_os("PATH")?;
-    let places = std::env::split_paths(&dirs).chain([PathBuf::from("/usr/sbin")]);
-    places
-        .map(|dir| dir.join(program))
-        .find(|path| path.is_file())
-}
-
-fn must(command: &mut Command) -> Result<(), Failure> {
-    let output = command.stdin(Stdio::null()).output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
-}
-
-/// A key pair for clients, made once per area.
-fn client_key(area: &Path) -> Result<PathBuf, Failure> {
-    let key = area.join("client_key");
-    if !key.exists() {
-        must(
-            Command::new("ssh-keygen")
-                .args(["-qt", "ed25519", "-N", "", "-f"])
-                .arg(&key),
-        )?;
-    }
-    Ok(key)
 }
 
 fn ours(area: &Path, source: &Path, target: &Path, copy: &Path) -> Result<Figures, Failure> {
@@ -218,14 +190,7 @@ fn scp(area: &Path, source: &Path, target: &Path, copy: &Path) -> Result<Option<
     let (dir, port, key) = (area.join("sshd"), free_port()?, client_key(area)?);
     fs::create_dir_all(&dir)?;
     fs::create_dir_all("/run/sshd").ok();
-    let host = dir.join("host");
-    if !host.exists() {
-        must(
-            Command::new("ssh-keygen")
-                .args(["-qt", "ed25519", "-N", "", "-f"])
-                .arg(&host),
-        )?;
-    }
+    let host = key_pair(&dir.join("host"))?;
     let keys = area.join("client_key.pub");
     fs::write(
         dir.join("conf"),

@@ -1,4 +1,4 @@
-//! Copies over loopback, ours and the installed peers' side by side, as one JSON object per run.
+//! Copies over loopback, ours and the installed peers' side by side: one JSON object per run, and a table at the end.
 //!
 //! ```text
 //! cargo run --release -p benches --bin loopback -- big   [--mib 4096] [--dir /dev/shm] [--runs 3] [--only ours,curl]
@@ -8,6 +8,9 @@
 //! Every run is a whole command: log-in, transfer, end. CPU is what both ends' processes used, with the kernel's share;
 //! peak memory is each process's own high-water mark. The copy is compared with the source byte by byte. Peers that are
 //! not installed are left out and said so on standard error.
+//!
+//! Round 0 warms the machine up and does not count. In each round somebody else goes first, so that nobody always has
+//! the memory that another one has just freed.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -18,12 +21,13 @@
 mod contestant;
 mod measure;
 mod options;
+mod summary;
 mod workload;
 
+use benches::process::Failure;
 use contestant::Contestant;
 use options::{Options, What};
-
-type Failure = Box<dyn std::error::Error>;
+use summary::Summary;
 
 fn main() -> Result<(), Failure> {
     let options = Options::from_args(std::env::args().skip(1))?;
@@ -34,20 +38,31 @@ fn main() -> Result<(), Failure> {
         What::Big => workload::big(area.path(), options.mib)?,
         What::Small => workload::small(area.path(), options.files)?,
     };
-    for round in 0..options.runs {
-        for contestant in Contestant::all(options.what) {
-            if !options.takes(contestant.name()) {
-                continue;
-            }
+    let mut contestants = Contestant::all(options.what).to_vec();
+    contestants.retain(|contestant| options.takes(contestant.name()));
+    if contestants.is_empty() {
+        return Err("nobody takes part".into());
+    }
+    let mut summary = Summary::new(options.what);
+    for round in 0..=options.runs {
+        for contestant in &contestants {
             let target = area.path().join("target");
             std::fs::create_dir(&target)?;
             match contestant.run(area.path(), &source, &target) {
-                Ok(Some(figures)) => println!("{}", figures.json(contestant.name(), round)),
-                Ok(None) => eprintln!("{} is not installed", contestant.name()),
+                Ok(Some(figures)) => {
+                    println!("{}", figures.json(contestant.name(), round));
+                    if round > 0 {
+                        summary.add(contestant.name(), round, figures);
+                    }
+                }
+                Ok(None) if round == 0 => eprintln!("{} is not installed", contestant.name()),
+                Ok(None) => {}
                 Err(error) => eprintln!("{} failed: {error}", contestant.name()),
             }
             std::fs::remove_dir_all(&target)?;
         }
+        contestants.rotate_left(1);
     }
+    eprintln!("\n{summary}");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Failure;
+use benches::process::Failure;
 
 /// Which workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

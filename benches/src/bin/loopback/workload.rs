@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::Failure;
+use benches::process::Failure;
 
 /// Fills a buffer with the next bytes of a cheap generator.
 fn fill(random: &mut fastrand::Rng, buffer: &mut [u8]) {

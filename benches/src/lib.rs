@@ -1,0 +1,3 @@
+//! What the benches that run whole programs share.
+
+pub mod process;
