@@ -69,6 +69,14 @@ pub enum CommandError {
     /// What arrived in the demo is not what was sent.
     #[error("{0} of the demo's files arrived with other content")]
     Differs(usize),
+    /// `doctor` found something that does not work.
+    #[error("{}", unwell(*.failed))]
+    Unwell {
+        /// The code of the first failed check.
+        code: ErrorCode,
+        /// How many checks failed.
+        failed: usize,
+    },
     /// Something could not be written for the user.
     #[error("cannot write {what}")]
     Output {
@@ -128,6 +136,7 @@ impl CommandError {
                 _ => ErrorCode::DiskWrite,
             },
             Self::Differs(_) => ErrorCode::Internal,
+            Self::Unwell { code, .. } => *code,
             Self::Output { .. } => ErrorCode::DiskWrite,
             Self::Input { .. } => ErrorCode::DiskRead,
         }
@@ -165,6 +174,9 @@ impl CommandError {
                     .to_owned(),
             ),
             Self::Differs(_) => Some("this is a defect of the program: please report it".to_owned()),
+            Self::Unwell { .. } => Some(
+                "do what the first failed check says, and look again: later ones may depend on it".to_owned(),
+            ),
             Self::Output { .. } | Self::Input { .. } => usual_advice(self.code()),
         }
     }
@@ -184,8 +196,16 @@ impl CommandError {
             | Self::Crypt { .. }
             | Self::SomeFiles { .. }
             | Self::Cancelled
+            | Self::Unwell { .. }
             | Self::Differs(_) => ExitStatus::from_code(self.code()),
         }
+    }
+}
+
+fn unwell(failed: usize) -> String {
+    match failed {
+        1 => "a check failed".to_owned(),
+        failed => format!("{failed} checks failed"),
     }
 }
 

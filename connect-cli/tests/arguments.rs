@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 use connect_cli::{
     args::{
-        Cli, DemoArgs, DownloadArgs, ListArgs, ServerSessionArgs, ServerStartArgs, StateArgs,
-        UploadArgs,
+        Cli, DemoArgs, DoctorArgs, DownloadArgs, ListArgs, ServerSessionArgs, ServerStartArgs,
+        StateArgs, UploadArgs,
     },
     error::CommandError,
     exit::ExitStatus,
@@ -259,4 +259,29 @@ fn a_server_listens_where_asked_and_keeps_its_files_in_the_usual_place() {
             || usual.as_os_str() == "/var/lib/connect-server",
         "{usual:?}"
     );
+}
+
+#[test]
+fn doctor_takes_a_host_alone_and_with_port_or_path() {
+    let doctor = |line: &str| {
+        let args = parse::<DoctorArgs>(line).unwrap();
+        let Listing { server, path, .. } = resolve::doctor(args, environment).unwrap();
+        let path = String::from_utf8(path).unwrap();
+        (server.host.to_string(), server.port, path)
+    };
+    let expected = |host: &str, port, path: &str| (host.to_owned(), Some(port), path.to_owned());
+    for (line, host, port, path) in [
+        ("h", "h", 33001, ""),
+        ("lea@h", "h", 33001, ""),
+        ("h:1234", "h", 1234, ""),
+        ("h:1234:", "h", 1234, ""),
+        ("h:", "h", 33001, ""),
+        ("h:dir", "h", 33001, "dir"),
+        ("h:1234:dir", "h", 1234, "dir"),
+        ("127.0.0.1:1234", "127.0.0.1", 1234, ""),
+        ("[::1]", "::1", 33001, ""),
+        ("lea@[::1]:1234", "::1", 1234, ""),
+    ] {
+        assert_eq!(doctor(line), expected(host, port, path), "{line}");
+    }
 }

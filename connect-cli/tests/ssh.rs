@@ -182,6 +182,12 @@ fn a_tree_goes_through_openssh_and_comes_back_with_a_key_from_the_agent() {
         assert!(fs::read(back).unwrap() == content, "{name}");
     }
     assert!(ssh.bed.path("back/sub/empty").is_dir());
+    let doctor = ssh.run(&["doctor", "--json", "127.0.0.1"]);
+    doctor.assert_success();
+    for check in ["ssh", "version", "udp_back", "path_mtu", "server_disk"] {
+        let line = format!("\"check\":\"{check}\",\"result\":\"good\"");
+        assert!(doctor.out.contains(&line), "{check}: {}", doctor.out);
+    }
 }
 
 #[test]
@@ -200,6 +206,9 @@ fn what_ssh_or_the_far_side_says_becomes_the_error() {
         "{}",
         missing.err
     );
+    let doctor = ssh.run(&["doctor", &root]);
+    doctor.assert_refused(5, 12);
+    assert!(doctor.out.contains("FAILED       SSH "), "{}", doctor.out);
     // No key any more.
     drop(ssh.agent.0.kill());
     let refused = ssh.run(&["upload", "f", &root]);

@@ -21,7 +21,7 @@ use crate::error::{Error, io_error};
 const FILE_MAX: u64 = 64 << 20;
 
 const HOST_KEY: &str = "host_key";
-const LOG: &str = "server.log";
+pub(crate) const LOG: &str = "server.log";
 const SERVER_LOCK: &str = "server.lock";
 
 /// An open state directory.
@@ -85,27 +85,53 @@ impl StateDir {
         self.path.join(LOG)
     }
 
-    /// Opens the log for appending, and creates it with mode 0600; returns its size too.
-    pub(crate) fn open_log(&self) -> Result<(File, u64), Error> {
+    /// Opens a log for appending, and creates it with mode 0600; returns its version too.
+    pub(crate) fn open_log(&self, name: &str) -> Result<(File, FileVersion), Error> {
         let flags = OFlags::WRONLY
             | OFlags::APPEND
             | OFlags::CREATE
             | OFlags::NOFOLLOW
             | OFlags::NONBLOCK
             | OFlags::CLOEXEC;
-        let file = self.open_at(LOG, flags)?;
-        let stat = self.require_private_file(&file, LOG)?;
-        Ok((File::from(file), stat.st_size.unsigned_abs()))
+        let file = self.open_at(name, flags)?;
+        let stat = self.require_private_file(&file, name)?;
+        Ok((File::from(file), FileVersion::from(&stat)))
     }
 
-    /// Moves the log out of the way: `server.log` becomes `server.log.1`, and so on up to `kept`.
-    pub(crate) fn rotate_log(&self, kept: u32) -> Result<(), Error> {
+    /// Opens a log for reading: the one that is written for 0, older ones for 1 and above; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened, or other accounts can use it.
+    pub fn read_log(&self, name: &str, number: u32) -> Result<Option<File>, Error> {
+        let name = log_name(name, number);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.dir, &name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(io_error("open", self.path.join(name))(errno)),
+        };
+        self.require_private_file(&file, &name)?;
+        Ok(Some(File::from(file)))
+    }
+
+    /// Returns true while `file` is the log of this name that is written; false when it was moved aside.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be looked at.
+    pub fn is_current_log(&self, name: &str, file: &File) -> Result<bool, Error> {
+        let stat = rustix::fs::fstat(file).map_err(io_error("check", self.path.join(name)))?;
+        let ours = FileVersion::from(&stat);
+        Ok(self
+            .version(name)?
+            .is_some_and(|current| current.is_same_file(ours)))
+    }
+
+    /// Moves a log out of the way: `server.log` becomes `server.log.1`, and so on up to `kept`.
+    pub(crate) fn rotate_log(&self, name: &str, kept: u32) -> Result<(), Error> {
         for number in (0..kept).rev() {
-            let old = match number {
-                0 => LOG.to_owned(),
-                _ => format!("{LOG}.{number}"),
-            };
-            let new = format!("{LOG}.{}", number + 1);
+            let (old, new) = (log_name(name, number), log_name(name, number + 1));
             match rustix::fs::renameat(&self.dir, &old, &self.dir, &new) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(io_error("rename", self.path.join(old))(errno)),
@@ -218,6 +244,18 @@ impl StateDir {
     }
 }
 
+impl FileVersion {
+    /// Returns true when both are the same file, whatever was written to it meanwhile.
+    pub(crate) fn is_same_file(self, other: Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Returns the size, bytes.
+    pub(crate) fn size(self) -> u64 {
+        self.size
+    }
+}
+
 impl From<&Stat> for FileVersion {
     fn from(stat: &Stat) -> Self {
         Self {
@@ -227,6 +265,13 @@ impl From<&Stat> for FileVersion {
             // The change time: it cannot be set back, and it also changes with the mode.
             changed: (stat.st_ctime, stat.st_ctime_nsec),
         }
+    }
+}
+
+fn log_name(name: &str, number: u32) -> String {
+    match number {
+        0 => name.to_owned(),
+        _ => format!("{name}.{number}"),
     }
 }
 

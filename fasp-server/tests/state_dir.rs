@@ -6,7 +6,9 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     fs,
+    io::{Read as _, Write as _},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     sync::Arc,
@@ -236,7 +238,7 @@ fn p15_a_log_record_is_one_line_whatever_a_peer_calls_itself() {
 #[test]
 fn full_log_files_move_aside_and_the_oldest_goes() {
     let bed = Bed::new();
-    let file = Arc::new(LogFile::with_size_max(Arc::clone(&bed.state), 200).unwrap());
+    let file = Arc::new(LogFile::named(Arc::clone(&bed.state), "server.log", 200).unwrap());
     let log = fasp_server::log::subscriber(LogFormat::Text, Level::INFO, file);
     tracing::subscriber::with_default(log, || {
         for number in 0..100 {
@@ -246,8 +248,35 @@ fn full_log_files_move_aside_and_the_oldest_goes() {
             );
         }
     });
+    // One of them is the lock of those who rotate.
     let files = fs::read_dir(bed.state.path()).unwrap().count();
-    assert_eq!(files, LOG_FILES_KEPT as usize + 1);
+    assert_eq!(files, LOG_FILES_KEPT as usize + 2);
     let newest = fs::read_to_string(bed.state.log_path()).unwrap();
     assert!(newest.contains("number=99"), "{newest}");
+}
+
+#[test]
+fn two_writers_of_one_log_lose_no_record_when_it_moves_aside() {
+    let bed = Bed::new();
+    let open = || LogFile::named(Arc::clone(&bed.state), "shared.log", 4000).unwrap();
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let log = open();
+            scope.spawn(move || {
+                for number in 0..100 {
+                    let line = format!("{writer} {number} {}\n", "x".repeat(40));
+                    (&log).write_all(line.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    let mut lines = BTreeSet::new();
+    for number in 0..=LOG_FILES_KEPT {
+        if let Some(mut file) = bed.state.read_log("shared.log", number).unwrap() {
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+    }
+    assert_eq!(lines.len(), 400);
 }

@@ -3,6 +3,8 @@
 mod conf;
 mod crypt;
 mod demo;
+mod doctor;
+mod logs;
 mod server;
 mod transfer;
 mod value;
@@ -22,6 +24,8 @@ pub use self::{
         PassphraseArgs, RekeyArgs, VerifyArgs,
     },
     demo::DemoArgs,
+    doctor::DoctorArgs,
+    logs::{LogArgs, LogLevel, LogsArgs, Severity, Since},
     server::{
         ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,
         UserArgs, UserCommand, UserListArgs, UserRemoveArgs,
@@ -70,6 +74,10 @@ pub enum Command {
     Ls(ListArgs),
     /// Protect files with a passphrase, and open protected ones
     Crypt(CryptArgs),
+    /// Find out what is in the way between here and a server
+    Doctor(DoctorArgs),
+    /// Show what transfers of this account have logged
+    Logs(LogsArgs),
     /// Show a whole transfer on this machine, through a server that runs only for it
     Demo(DemoArgs),
     /// Run a transfer server and manage who may use it

@@ -6,7 +6,7 @@ use clap::Args;
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use transfer_spec::{OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
-use super::value;
+use super::{LogArgs, value};
 
 /// Send files and directories to a server
 #[derive(Debug, Args)]
@@ -130,6 +130,9 @@ pub struct ConnectionArgs {
         value_name = "FILE"
     )]
     pub known_hosts: Option<PathBuf>,
+    /// What is written down.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 fn policy(text: &str) -> Result<RatePolicy, String> {

@@ -5,11 +5,15 @@ mod conf;
 mod connection;
 mod crypt;
 mod demo;
+mod doctor;
+mod logging;
+mod logs;
 mod ls;
 mod manual;
 mod server;
 mod signals;
 mod transfer;
+mod transfer_log;
 mod user;
 
 pub(crate) use self::asconfigurator::run as asconfigurator;
@@ -28,9 +32,21 @@ use crate::{
 pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
     let variable = |name: &str| env::var_os(name);
     match command {
-        Command::Upload(args) => transfer::run(ui, resolve::upload(args, variable)?),
-        Command::Download(args) => transfer::run(ui, resolve::download(args, variable)?),
-        Command::Ls(args) => ls::run(ui, &resolve::ls(args, variable)?),
+        Command::Upload(args) => logging::logged(ui, "upload", args.connection.log.clone(), || {
+            transfer::run(ui, resolve::upload(args, variable)?)
+        }),
+        Command::Download(args) => {
+            logging::logged(ui, "download", args.connection.log.clone(), || {
+                transfer::run(ui, resolve::download(args, variable)?)
+            })
+        }
+        Command::Ls(args) => logging::logged(ui, "ls", args.connection.log.clone(), || {
+            ls::run(ui, &resolve::ls(args, variable)?)
+        }),
+        Command::Doctor(args) => logging::logged(ui, "doctor", args.connection.log.clone(), || {
+            doctor::run(ui, &resolve::doctor(args, variable)?)
+        }),
+        Command::Logs(args) => logs::run(ui, &args),
         Command::Crypt(args) => crypt::run(ui, resolve::crypt(args, variable)),
         Command::Demo(args) => demo::run(ui, &args),
         Command::Server(server) => match server.command {

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use super::{
     connection::{self, Connected},
     signals::Signals,
+    transfer_log::TransferLog,
 };
 use crate::{
     error::CommandError,
@@ -31,6 +32,7 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
     } = request;
     // A misspelt file is found before anybody is asked for a password.
     let job = job(work)?;
+    let log = TransferLog::new(&server, &options);
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let starting = start(&server, &carrier, job, &options);
     let (transfer, connected) = runtime.block_on(signals.unless(starting))?;
@@ -41,12 +43,16 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         bar: reporter.bar(),
     };
     runtime.spawn(stop.on_signal(signals));
-    let followed = ui::follow(&mut reporter, transfer.events());
+    let followed = ui::follow(
+        &mut reporter,
+        transfer.events().iter().inspect(|event| log.event(event)),
+    );
     if followed.is_err() {
         transfer.remote().cancel();
     }
     let result = transfer.wait();
     drop(connected);
+    log.stop(result.as_ref());
     followed.map_err(|source| CommandError::Output {
         what: "the events of the transfer".to_owned(),
         source,

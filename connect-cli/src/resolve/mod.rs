@@ -3,17 +3,19 @@
 
 mod conf;
 mod crypt;
+mod log;
 mod server;
 mod transfer;
 
 pub use self::{
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
+    log::log_directory,
     server::{
         LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
     },
     transfer::{
-        Carrier, Listing, NewHostKeys, Server, TransferRequest, Work, download, known_hosts_path,
-        ls, upload,
+        Carrier, Listing, NewHostKeys, Server, TransferRequest, Work, doctor, download,
+        known_hosts_path, ls, upload,
     },
 };

@@ -13,7 +13,7 @@ use fasp_net::{
 use transfer_spec::{Host, Location, ParseLocationError, Preserve, RemoteLocation};
 
 use crate::{
-    args::{ConnectionArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
+    args::{ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
     error::CommandError,
 };
 
@@ -209,6 +209,46 @@ pub fn ls(
         path,
         long: args.long,
     })
+}
+
+/// Resolves `doctor`, which takes a host alone as well.
+///
+/// # Errors
+///
+/// When the location is not on another machine.
+pub fn doctor(
+    args: DoctorArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Listing, CommandError> {
+    let location = remote(&with_path(args.host))?;
+    let (server, carrier, path) = connection(location, args.connection, variable)?;
+    Ok(Listing {
+        server,
+        carrier,
+        path,
+        long: false,
+    })
+}
+
+/// Adds the colon that a location without a path lacks: behind `HOST`, `[ADDRESS]` and `HOST:PORT`.
+fn with_path(mut host: OsString) -> OsString {
+    let bytes = host.as_encoded_bytes();
+    // Colons in brackets belong to an address.
+    let outside = bytes
+        .rsplit(|byte| *byte == b']')
+        .next()
+        .unwrap_or_default();
+    let lacks_colon = match outside.iter().position(|byte| *byte == b':') {
+        None => true,
+        Some(colon) => {
+            let port = &outside[colon + 1..];
+            !port.is_empty() && port.iter().all(u8::is_ascii_digit)
+        }
+    };
+    if lacks_colon {
+        host.push(":");
+    }
+    host
 }
 
 /// Returns the file with the keys of known servers: beside the user's other settings.

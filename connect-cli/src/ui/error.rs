@@ -38,6 +38,11 @@ pub fn error_text(error: &dyn Error, code: ErrorCode, hint: Option<&str>) -> Str
     text
 }
 
+/// Returns an error and its causes as one escaped sentence.
+pub fn error_sentence(error: &dyn Error) -> String {
+    sentence(error).to_string()
+}
+
 /// Joins an error and its causes into one sentence. A cause that its parent already quotes is not repeated.
 fn sentence(error: &dyn Error) -> ShownText {
     let mut text = error.to_string();

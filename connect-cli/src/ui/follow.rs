@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use crossbeam_channel::Receiver;
 use fasp_core::Rate;
 use fasp_net::event::{Event, FileFailure, Outcome, RateChange, Started};
 
@@ -40,7 +39,7 @@ pub enum Reporter<Data, Notes> {
 /// When the output cannot be written; the caller then cancels the transfer.
 pub fn follow<Data: Write, Notes: Write>(
     reporter: &mut Reporter<Data, Notes>,
-    events: &Receiver<Event>,
+    events: impl IntoIterator<Item = Event>,
 ) -> io::Result<Option<Outcome>> {
     for event in events {
         reporter.show(&event)?;
@@ -163,6 +162,7 @@ fn changed(change: &RateChange) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::Receiver;
     use fasp_core::ErrorCode;
 
     use super::*;
@@ -202,7 +202,7 @@ mod tests {
             notes: &mut notes,
             bar: None,
         };
-        let outcome = follow(&mut reporter, &events(done())).unwrap().unwrap();
+        let outcome = follow(&mut reporter, events(done())).unwrap().unwrap();
         assert_eq!(outcome.files_failed, 1);
         assert!(
             String::from_utf8(data)
@@ -220,7 +220,7 @@ mod tests {
     fn json_is_one_object_a_line() {
         let mut data = Vec::new();
         let mut reporter: Reporter<_, Vec<u8>> = Reporter::Json { data: &mut data };
-        follow(&mut reporter, &events(done())).unwrap();
+        follow(&mut reporter, events(done())).unwrap();
         let names: Vec<String> = String::from_utf8(data)
             .unwrap()
             .lines()
@@ -236,13 +236,13 @@ mod tests {
     fn quiet_still_names_failed_files() {
         let mut notes = Vec::new();
         let mut reporter: Reporter<Vec<u8>, _> = Reporter::Quiet { notes: &mut notes };
-        follow(&mut reporter, &events(done())).unwrap();
+        follow(&mut reporter, events(done())).unwrap();
         assert!(String::from_utf8(notes).unwrap().starts_with("failed: "));
     }
 
     #[test]
     fn events_that_end_early_have_no_outcome() {
         let mut reporter: Reporter<_, Vec<u8>> = Reporter::Json { data: Vec::new() };
-        assert_eq!(follow(&mut reporter, &events(None)).unwrap(), None);
+        assert_eq!(follow(&mut reporter, events(None)).unwrap(), None);
     }
 }

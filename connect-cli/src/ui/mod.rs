@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde::Serialize;
 
 pub use self::{
-    error::error_text,
+    error::{error_sentence, error_text},
     follow::{Reporter, follow},
     json::json_line,
     progress::{ProgressBar, progress_line},
@@ -68,13 +68,23 @@ impl Ui {
     ///
     /// When standard output cannot be written; a reader that went away is no error.
     pub fn print_data(&self, data: &[u8]) -> Result<(), CommandError> {
+        self.print_while_read(data).map(|_| ())
+    }
+
+    /// Prints like [`Ui::print_data`] and returns false when the reader went away.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ui::print_data`].
+    pub fn print_while_read(&self, data: &[u8]) -> Result<bool, CommandError> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(data).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(CommandError::Output {
                 what: "to standard output".to_owned(),
                 source: error,
             }),
-            _ => Ok(()),
         }
     }
 

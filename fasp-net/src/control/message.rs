@@ -326,6 +326,30 @@ impl Listing {
     }
 }
 
+/// Asks how the server is. Answered by [`Facts`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Inquiry {
+    /// The directory whose file system's space is asked for; empty for the start directory.
+    #[cbor(n(0), with = "wire::path")]
+    pub path: Vec<u8>,
+}
+
+/// How the server is.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Facts {
+    /// The server's clock, milliseconds since 1970.
+    #[n(0)]
+    pub time_ms: u64,
+    /// Bytes that may still be written there; absent when the account may not know.
+    #[n(1)]
+    pub free: Option<u64>,
+    /// Bytes that there are in all; absent like `free`.
+    #[n(2)]
+    pub total: Option<u64>,
+}
+
 /// A session ended well on this side.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -418,6 +442,8 @@ messages! {
     10 List "Asks for a directory.",
     11 Listing "Part of a directory.",
     12 Closed "A good end.",
+    13 Inquiry "Asks how the server is.",
+    14 Facts "How the server is.",
 }
 
 impl Message {

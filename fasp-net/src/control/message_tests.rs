@@ -184,6 +184,20 @@ fn message() -> impl Strategy<Value = Message> {
             }
             .into()
         }),
+        bytes(100).prop_map(|path| Inquiry { path }.into()),
+        (
+            any::<u64>(),
+            option::of(any::<u64>()),
+            option::of(any::<u64>())
+        )
+            .prop_map(|(time_ms, free, total)| {
+                Facts {
+                    time_ms,
+                    free,
+                    total,
+                }
+                .into()
+            }),
     ]
 }
 
@@ -196,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_decoded_or_refused_without_panic(kind in 0u8..14, body in bytes(300)) {
+    fn any_bytes_are_decoded_or_refused_without_panic(kind in 0u8..16, body in bytes(300)) {
         drop(Message::decode(kind, &body));
     }
 

@@ -1,5 +1,6 @@
 //! The server's side of a control connection: grants sessions, lists directories, passes wishes on.
 
+mod facts;
 mod grant;
 mod list;
 mod open;
@@ -170,6 +171,11 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
             Ok(Some(Message::List(request))) => {
                 let answer = list::list(&context, &client, request).await;
                 sender.send(answer).await?;
+            }
+            Ok(Some(Message::Inquiry(inquiry))) => {
+                sender
+                    .send(facts::facts(&context, &client, inquiry).await)
+                    .await?;
             }
             Ok(Some(Message::Rate(rate))) => {
                 if let Some((handle, grant)) = sessions.get(&rate.session_id.0) {

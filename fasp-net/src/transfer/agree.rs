@@ -191,7 +191,7 @@ pub(crate) fn hello() -> Hello {
     }
 }
 
-fn open(
+pub(super) fn open(
     transfer_id: TransferId,
     client_random: [u8; 32],
     job: &Job,
@@ -269,7 +269,7 @@ async fn answer(receiver: &mut ControlReceiver) -> Result<Accept, Error> {
 }
 
 /// The server must pick one of the ciphers that were offered.
-fn chosen_cipher(
+pub(super) fn chosen_cipher(
     accept: &Accept,
     options: &TransferOptions,
 ) -> Result<fasp_core::DatagramCipher, Error> {

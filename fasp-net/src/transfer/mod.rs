@@ -2,6 +2,7 @@
 
 mod advice;
 mod agree;
+pub mod probe;
 mod pump;
 
 pub use advice::advice;

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{Error, state::StateDir};
+use crate::{
+    Error,
+    state::{FileVersion, LOG, StateDir},
+};
 
 /// A log file is closed and renamed when the next line would make it longer, bytes.
 pub const LOG_FILE_MAX: u64 = 10 << 20;
@@ -14,7 +17,7 @@ pub const LOG_FILE_MAX: u64 = 10 << 20;
 /// How many older files are kept.
 pub const LOG_FILES_KEPT: u32 = 9;
 
-/// The log of a state directory. Each write is one record.
+/// A log in a state directory. Each write is one record; several processes may write to one log.
 #[derive(Debug)]
 pub struct LogFile {
     open: Mutex<OpenLog>,
@@ -23,28 +26,34 @@ pub struct LogFile {
 #[derive(Debug)]
 struct OpenLog {
     state: Arc<StateDir>,
+    name: String,
     file: File,
-    size: u64,
+    version: FileVersion,
     size_max: u64,
 }
 
 impl LogFile {
-    /// Opens the log, and continues the file that is there.
+    /// Opens the server's log, and continues the file that is there.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened, or other accounts can use it.
     pub fn open(state: Arc<StateDir>) -> Result<Self, Error> {
-        Self::with_size_max(state, LOG_FILE_MAX)
+        Self::named(state, LOG, LOG_FILE_MAX)
     }
 
-    /// Opens the log with another size at which files change.
-    pub fn with_size_max(state: Arc<StateDir>, size_max: u64) -> Result<Self, Error> {
-        let (file, size) = state.open_log()?;
+    /// Opens the log of a name, with the size at which files change.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogFile::open`].
+    pub fn named(state: Arc<StateDir>, name: &str, size_max: u64) -> Result<Self, Error> {
+        let (file, version) = state.open_log(name)?;
         let open = OpenLog {
             state,
+            name: name.to_owned(),
             file,
-            size,
+            version,
             size_max,
         };
         Ok(Self {
@@ -67,18 +76,32 @@ impl Write for &LogFile {
 
 impl OpenLog {
     fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
-        let length = line.len() as u64;
-        if self.size > 0 && self.size.saturating_add(length) > self.size_max {
-            self.rotate().map_err(io::Error::other)?;
+        self.follow_name(line.len() as u64)
+            .map_err(io::Error::other)?;
+        self.file.write_all(line)
+    }
+
+    /// Makes sure that the file is the one of the name, and has room for a line.
+    fn follow_name(&mut self, length: u64) -> Result<(), Error> {
+        if self.has_room(length)? {
+            return Ok(());
         }
-        self.file.write_all(line)?;
-        self.size = self.size.saturating_add(length);
+        // Another process may be about to do the same, or has just done it.
+        let lock = self.state.lock_for_edit(&self.name)?;
+        (self.file, self.version) = self.state.open_log(&self.name)?;
+        if !self.has_room(length)? {
+            self.state.rotate_log(&self.name, LOG_FILES_KEPT)?;
+            (self.file, self.version) = self.state.open_log(&self.name)?;
+        }
+        drop(lock);
         Ok(())
     }
 
-    fn rotate(&mut self) -> Result<(), Error> {
-        self.state.rotate_log(LOG_FILES_KEPT)?;
-        (self.file, self.size) = self.state.open_log()?;
-        Ok(())
+    fn has_room(&self, length: u64) -> Result<bool, Error> {
+        let Some(current) = self.state.version(&self.name)? else {
+            return Ok(false);
+        };
+        let is_full = current.size() > 0 && current.size().saturating_add(length) > self.size_max;
+        Ok(current.is_same_file(self.version) && !is_full)
     }
 }

@@ -9,9 +9,12 @@ mod session;
 
 use std::{io, sync::Arc};
 
-use tracing::{Level, Subscriber};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
-    Registry, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt as _,
+    Layer as _, Registry,
+    filter::{LevelFilter, filter_fn},
+    fmt::MakeWriter,
+    layer::SubscriberExt as _,
 };
 
 pub use self::{
@@ -20,6 +23,9 @@ pub use self::{
     session::{SessionRecord, SessionStatus},
 };
 use crate::Error;
+
+/// Whose records a client keeps: other libraries do not know what must not be written down.
+const OUR_CRATES: [&str; 4] = ["connect_cli", "docroot", "fasp_", "transfer_spec"];
 
 /// How a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +66,56 @@ pub fn install_on_stderr(format: LogFormat, level: Level) -> Result<(), Error> {
 /// [`Error::LogInstalled`] when the process has a log already.
 pub fn install_in_file(format: LogFormat, level: Level, file: LogFile) -> Result<(), Error> {
     install(subscriber(format, level, Arc::new(file)))
+}
+
+/// Logs to two files for the rest of the process: records of the target `target` to `one`, all others of ours to
+/// `other`. A full disk loses records and disturbs nobody.
+///
+/// # Errors
+///
+/// [`Error::LogInstalled`] when the process has a log already.
+pub fn install_in_two_files(
+    format: LogFormat,
+    level: Level,
+    target: &'static str,
+    one: LogFile,
+    other: LogFile,
+) -> Result<(), Error> {
+    let files = TwoFiles { target, one, other };
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(format::LineFormat::new(format))
+        .with_writer(files)
+        .log_internal_errors(false)
+        .with_filter(filter_fn(move |record| {
+            let of = record.target();
+            let is_ours = of == target || OUR_CRATES.iter().any(|name| of.starts_with(name));
+            is_ours && *record.level() <= level
+        }));
+    install(Registry::default().with(layer))
+}
+
+/// Chooses the file by the target of a record.
+#[derive(Debug)]
+struct TwoFiles {
+    target: &'static str,
+    one: LogFile,
+    other: LogFile,
+}
+
+impl<'a> MakeWriter<'a> for TwoFiles {
+    type Writer = &'a LogFile;
+
+    fn make_writer(&'a self) -> &'a LogFile {
+        &self.other
+    }
+
+    fn make_writer_for(&'a self, record: &Metadata<'_>) -> &'a LogFile {
+        if record.target() == self.target {
+            &self.one
+        } else {
+            &self.other
+        }
+    }
 }
 
 fn install(subscriber: impl Subscriber + Send + Sync) -> Result<(), Error> {

@@ -117,22 +117,45 @@ async fn dial(
     port: u16,
     timeout: Duration,
 ) -> Result<(TcpStream, SocketAddr, Duration), Error> {
-    let timed_out = || Error::ConnectTimeout {
+    let deadline = tokio::time::Instant::now() + timeout;
+    let lookup = tokio::time::timeout_at(deadline, resolve(host, port));
+    let addresses = lookup.await.map_err(|_| Error::ConnectTimeout {
         host: host.to_owned(),
         port,
         limit: timeout,
-    };
+    })??;
+    reach(host, &addresses, deadline, timeout).await
+}
+
+/// Returns the addresses of a host, never none of them.
+///
+/// # Errors
+/// [`Error::HostNotFound`].
+pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     let not_found = |source| Error::HostNotFound {
         host: host.to_owned(),
         source,
     };
-    let deadline = tokio::time::Instant::now() + timeout;
-    let lookup = tokio::time::timeout_at(deadline, tokio::net::lookup_host((host, port)));
-    let addresses: Vec<_> = lookup
-        .await
-        .map_err(|_| timed_out())?
-        .map_err(not_found)?
-        .collect();
+    let found = tokio::net::lookup_host((host, port)).await;
+    let addresses: Vec<_> = found.map_err(not_found)?.collect();
+    if addresses.is_empty() {
+        return Err(not_found(io::Error::from(io::ErrorKind::NotFound)));
+    }
+    Ok(addresses)
+}
+
+/// Tries the addresses of a host in order until one takes a TCP connection; returns that with the time it took.
+///
+/// `limit` is what an error calls the time that `deadline` ends.
+///
+/// # Errors
+/// [`Error::ConnectFailed`] or [`Error::ConnectTimeout`].
+pub async fn reach(
+    host: &str,
+    addresses: &[SocketAddr],
+    deadline: tokio::time::Instant,
+    limit: Duration,
+) -> Result<(TcpStream, SocketAddr, Duration), Error> {
     let mut last = None;
     for (index, address) in addresses.iter().enumerate() {
         // Each address gets its share of what is left, so that one that swallows everything leaves time for the next.
@@ -150,16 +173,13 @@ async fn dial(
             Err(_) => {}
         }
     }
-    if addresses.is_empty() {
-        return Err(not_found(io::Error::from(io::ErrorKind::NotFound)));
-    }
+    let host = host.to_owned();
+    let port = addresses.first().map_or(0, SocketAddr::port);
     Err(match last {
-        Some(e) if e.kind() != io::ErrorKind::TimedOut => Error::ConnectFailed {
-            host: host.to_owned(),
-            port,
-            source: e,
-        },
-        _ => timed_out(),
+        Some(source) if source.kind() != io::ErrorKind::TimedOut => {
+            Error::ConnectFailed { host, port, source }
+        }
+        _ => Error::ConnectTimeout { host, port, limit },
     })
 }
 
