@@ -1,186 +1,217 @@
-//! The rate, from what the reports say (docs/rate-control.md).
+//! The rate, from what the reports say (docs/rate-control.md): which rule is in force, and what all of them respect.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use super::breaker::Breaker;
+use super::compete::{self, Compete, Contest};
+use super::delay::{self, DelayRule};
+use super::loss::{LossMeter, Round};
+use super::policer::{Observed, Policer, Verdict};
+use super::slot::{SlotDrain, Slots};
+use super::start::Start;
+use super::{Found, RateLimits, Report, SLOWEST};
 use crate::{Rate, RatePolicy};
 
-/// Datagrams per round-trip time before two samples exist (protocol §11).
+/// Datagrams per round-trip time before two samples exist (protocol §11) …
 const FIRST_FLIGHT: u64 = 10;
-/// What may leave while starting, relative to what the path was seen to deliver a round trip and a report ago: with
-/// that lag, a doubling per round trip.
-const START_GAIN: f64 = 2.25;
-/// A start-up whose delivery grew by less than this over a round trip …
-const GROWTH: f64 = 1.25;
-/// … this often has found the link.
-const FLAT_ROUNDS: u32 = 3;
-/// Queueing delay that ends the start at once.
-const START_QUEUE: Duration = Duration::from_millis(10);
-/// Queueing delay that the steady state aims at.
-const TARGET_QUEUE: Duration = Duration::from_millis(10);
-/// Largest steady step up and down, relative to the measured bandwidth.
-const MAX_UP: f64 = 0.10;
-const MAX_DOWN: f64 = 0.25;
-/// Loss that random loss is taken to be at most; beyond it lost bytes no longer count as carried.
-const MAX_RANDOM_LOSS: f64 = 0.35;
-/// Loss above this for [`LOSS_TIME`] cuts the rate to the minimum (protocol §11).
-const EXCESSIVE_LOSS: f64 = 0.5;
-const LOSS_TIME: Duration = Duration::from_secs(10);
-
+/// … which leave within this share of it, so that their arrival says more about the path.
+const FIRST_FLIGHT_SPEED: u64 = 8;
 /// Shortest time between two reports, and what the ends take to act on one.
 const REPORT_TIME: Duration = Duration::from_millis(5);
-/// Bytes that may always be on their way while starting: two first flights.
-const START_WINDOW: u64 = 24_000;
-/// No rule makes the sender slower than this.
-const SLOWEST: Rate = Rate::from_bits_per_second(8_000);
-/// A brake that has been let go this far no longer holds.
-const BRAKE_END: Rate = Rate::from_mbps(10_000);
-
-/// What the user and the administrator allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimits {
-    /// What the sender may reach; nothing means as much as the path carries.
-    pub target: Option<Rate>,
-    /// What the sender keeps even under congestion.
-    pub min: Rate,
-    /// The administrator's upper limit.
-    pub cap: Rate,
-    /// How to share.
-    pub policy: RatePolicy,
-}
-
-impl Default for RateLimits {
-    fn default() -> Self {
-        Self {
-            target: None,
-            min: Rate::ZERO,
-            cap: Rate::MAX,
-            policy: RatePolicy::Fair,
-        }
-    }
-}
-
-impl RateLimits {
-    /// The highest rate that both target and cap allow.
-    pub fn ceiling(&self) -> Rate {
-        self.target.unwrap_or(Rate::MAX).min(self.cap)
-    }
-
-    fn floor(&self) -> Rate {
-        self.min.min(self.ceiling())
-    }
-}
-
-/// The facts of one report.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Report {
-    pub(crate) rtt: Duration,
-    pub(crate) rtt_samples: u64,
-    pub(crate) queueing: Option<Duration>,
-    pub(crate) bandwidth: Option<Rate>,
-    pub(crate) lost: u64,
-    pub(crate) delivered: u64,
-    /// The sender had nothing to send or was held back by the receiver.
-    pub(crate) starved: bool,
-    /// What the receiver's storage takes, if it says so.
-    pub(crate) storage: Option<Rate>,
-}
+/// Bytes that may always be on their way while starting, once the round trip is known.
+const START_WINDOW: u64 = 45_000;
+/// Products of rate and round trip that may be on their way while starting.
+const START_PRODUCTS: f64 = 2.0;
+/// Loss that random loss is taken to be at most while nothing is known of it.
+const MAX_RANDOM_LOSS: f64 = 0.35;
+/// What a drain sends, of what the path carries.
+const DRAIN: f64 = 0.5;
+/// A base delay seen within this time needs no drain.
+const BASE_FRESH: Duration = Duration::from_secs(2);
+/// A newcomer takes part in this many whatever it has seen: the delay it began with may have been a queue.
+const FIRST_DRAINS: u32 = 3;
+/// A queue this many halves of the aim long, and this much more, is not one's own doing; nor is one of [`MAX_OWN`].
+const FOREIGN_HALVES: u32 = 3;
+const FOREIGN_MARGIN: Duration = Duration::from_millis(2);
+const MAX_OWN: Duration = Duration::from_millis(60);
+/// Passes of giving way to such a queue before it counts as somebody else's.
+const PATIENCE: u32 = 6;
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// A queue that has fallen to this share of what it was does answer.
+const ANSWERS: f64 = 0.7;
+/// Adaptive policies keep this many datagrams per round trip, or per [`KEPT_TIME`] where that is longer, to see the path.
+const KEPT: u64 = 2;
+const KEPT_TIME: Duration = Duration::from_millis(100);
+/// How long it is remembered what the path carried.
+const MEMORY: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
-enum Phase {
-    /// Doubling until the link is found.
-    StartUp {
-        round_ends: Instant,
-        best: Rate,
-        flat: u32,
+enum Mode {
+    /// Growing until the path is found.
+    Start(Start),
+    /// Sending less until what an overshoot has left is gone: no more than `level` bytes are on their way.
+    Drain {
+        until: Instant,
+        carried: Rate,
+        level: u64,
     },
-    /// Holding the target queue.
+    /// Holding a short queue.
     Steady,
+    /// Emptying the queue together with everybody else.
+    Slot(SlotDrain),
+    /// Somebody else keeps the queue full.
+    Compete(Compete),
+}
+
+/// A queue that does not go away although the rate falls.
+#[derive(Debug, Clone, Copy)]
+struct Pressed {
+    since: Instant,
+    queueing: Duration,
+    rate: Rate,
 }
 
 /// One piece of arithmetic for every policy; the policy picks constants.
 #[derive(Debug)]
 pub(crate) struct RateController {
     limits: RateLimits,
-    phase: Phase,
-    /// What the delay rule wants, before limits.
+    mode: Mode,
+    /// What the rule in force wants, before limits.
     wanted: Rate,
-    /// Bandwidth samples of the last round trips.
-    bandwidths: VecDeque<(Instant, Rate)>,
-    loss: f64,
-    loss_since: Option<Instant>,
+    /// What the path carried of ours over the last round trip.
+    bandwidth: Rate,
+    /// The most it carried lately, and when.
+    known: (Rate, Instant),
+    /// The most it carried at any time.
+    peak: Rate,
+    delay: DelayRule,
+    policer: Policer,
+    loss: LossMeter,
+    breaker: Breaker,
+    pressed: Option<Pressed>,
     storage: Option<Rate>,
-    /// The circuit breaker's factor and when it last acted.
-    silenced: Option<Rate>,
-    /// What excessive loss leaves, whatever the policy.
-    braked: Option<Rate>,
-    noted: Instant,
+    /// Two round trips have been measured (rule W-33).
+    is_timed: bool,
+    /// The last moment it was told of.
+    at: Instant,
+    slots: Slots,
+    /// The last report.
+    seen: Option<Report>,
+    /// A moment has come while somebody else keeps the queue full.
+    dip_due: bool,
+    /// When samples no longer speak of a drain.
+    drain_told: Instant,
+    first_drains: u32,
+    /// When the last contest ended, and the rate it ended with.
+    contest: Option<(Instant, Rate)>,
 }
 
 impl RateController {
-    pub(crate) fn new(now: Instant, limits: RateLimits, rtt: Duration, datagram: u64) -> Self {
-        let wanted = Rate::from_bytes_in(FIRST_FLIGHT * datagram, rtt);
+    /// Starts at `now`, which is `time_of_day` by the clock that others have as well.
+    pub(crate) fn new(
+        now: Instant,
+        time_of_day: Duration,
+        limits: RateLimits,
+        rtt: Duration,
+        datagram: u64,
+    ) -> Self {
+        let first = FIRST_FLIGHT * FIRST_FLIGHT_SPEED * datagram;
         Self {
             limits,
-            phase: Phase::StartUp {
-                round_ends: now,
-                best: Rate::ZERO,
-                flat: 0,
-            },
-            wanted,
-            bandwidths: VecDeque::new(),
-            loss: 0.0,
-            loss_since: None,
+            mode: Mode::Start(Start::new(now)),
+            wanted: Rate::from_bytes_in(first, rtt),
+            bandwidth: Rate::ZERO,
+            known: (Rate::ZERO, now),
+            peak: Rate::ZERO,
+            delay: DelayRule::new(),
+            policer: Policer::new(),
+            loss: LossMeter::new(now),
+            breaker: Breaker::new(now),
+            pressed: None,
             storage: None,
-            silenced: None,
-            braked: None,
-            noted: now,
+            is_timed: false,
+            at: now,
+            slots: Slots::new(now, time_of_day),
+            seen: None,
+            dip_due: false,
+            drain_told: now,
+            first_drains: FIRST_DRAINS,
+            contest: None,
         }
     }
 
     /// Returns the rate to send at.
     pub(crate) fn rate(&self) -> Rate {
         let ceiling = self.limits.ceiling();
-        let wanted = match self.limits.policy {
-            RatePolicy::Fixed if self.is_measured() => ceiling,
-            _ => self.wanted,
+        let wanted = match (self.limits.policy, &self.mode) {
+            (RatePolicy::Fixed, Mode::Start(start)) if !start.is_measured() => self.wanted,
+            (RatePolicy::Fixed, _) => ceiling,
+            (_, Mode::Drain { carried, .. }) => carried.scaled(DRAIN),
+            (_, Mode::Slot(slot)) => slot.rate(self.at).min(self.policer.limit().scaled(1.5)),
+            _ => self.wanted.min(self.policer.limit()),
         };
         let storage = self.storage.unwrap_or(Rate::MAX);
         let rate = wanted.max(self.limits.floor()).min(ceiling).min(storage);
-        rate.min(self.silenced.unwrap_or(Rate::MAX))
-            .min(self.braked.unwrap_or(Rate::MAX))
-            .max(SLOWEST)
+        rate.min(self.breaker.limit()).max(SLOWEST)
     }
 
     pub(crate) fn limits(&self) -> RateLimits {
         self.limits
     }
 
-    pub(crate) fn set_limits(&mut self, limits: RateLimits) {
+    pub(crate) fn set_limits(&mut self, now: Instant, limits: RateLimits) {
+        let was_held = self.wanted >= self.limits.ceiling();
         self.limits = limits;
+        if was_held && limits.ceiling() > self.wanted {
+            // Nothing but the old target held the rate: what the path carries is to be found anew.
+            self.restart_from(now, self.wanted);
+        }
         self.wanted = self.wanted.min(limits.ceiling());
     }
 
     /// Whether the link is being looked for.
     pub(crate) fn is_starting(&self) -> bool {
-        matches!(self.phase, Phase::StartUp { .. })
+        matches!(self.mode, Mode::Start(_))
     }
 
     pub(crate) fn loss(&self) -> f64 {
-        self.loss
+        self.loss.smoothed()
     }
 
-    /// Bytes that may be on their way beyond what a report has settled.
-    ///
-    /// While starting that is twice what the path was seen to hold, `min_rtt` long, and what arrives between two
-    /// reports: a start that overshoots fills at most one more product of rate and round trip.
-    pub(crate) fn window(&self, rtt: Duration, min_rtt: Duration, allowance: u64) -> u64 {
-        let seen = self.bandwidth();
-        if self.is_starting() && self.limits.policy != RatePolicy::Fixed && seen > Rate::ZERO {
+    /// What the delay rule aims at now.
+    pub(crate) fn aim(&self) -> Duration {
+        delay::aim(self.limits.policy, self.wanted)
+    }
+
+    /// The settled bytes that count as carried by the bottleneck: random loss happens behind it.
+    pub(crate) fn carried(&self, lost: u64, delivered: u64) -> u64 {
+        match self.mode {
+            Mode::Start(_) => {
+                let plausible = delivered as f64 * MAX_RANDOM_LOSS / (1.0 - MAX_RANDOM_LOSS);
+                delivered + lost.min(plausible as u64)
+            }
+            _ => (delivered as f64 / (1.0 - self.policer.usual().min(0.9))) as u64,
+        }
+    }
+
+    /// Bytes that may be on their way beyond what a report has settled; `rtt` is without queues.
+    pub(crate) fn window(
+        &self,
+        rtt: Duration,
+        base_rtt: Duration,
+        datagram: u64,
+        allowance: u64,
+    ) -> u64 {
+        let is_adaptive = self.limits.policy != RatePolicy::Fixed;
+        if !self.is_timed {
+            return FIRST_FLIGHT * datagram;
+        }
+        if self.is_starting() && is_adaptive {
             let reports = (rtt / 8).max(REPORT_TIME) + REPORT_TIME;
-            return seen.bytes_in(min_rtt * 2 + reports) + START_WINDOW;
+            return self
+                .bandwidth
+                .bytes_in(base_rtt.mul_f64(START_PRODUCTS) + reports)
+                + START_WINDOW;
         }
         self.rate()
             .bytes_in(rtt)
@@ -188,228 +219,323 @@ impl RateController {
             .saturating_add(allowance)
     }
 
-    /// Takes a report.
-    pub(crate) fn on_report(&mut self, now: Instant, report: &Report) {
-        self.silenced = None;
-        self.storage = report.storage;
-        self.note_loss(now, report);
-        if let Some(sample) = report.bandwidth {
-            // A sender that did not use its rate has measured itself: that may raise the estimate, never lower it.
-            let known = if report.starved {
-                self.bandwidth()
-            } else {
-                Rate::ZERO
-            };
-            let bandwidth = sample.max(known);
-            let memory = (report.rtt * 6).max(Duration::from_millis(300));
-            self.bandwidths.push_back((now, bandwidth));
-            while self
-                .bandwidths
-                .front()
-                .is_some_and(|(at, _)| *at + memory < now)
-            {
-                self.bandwidths.pop_front();
-            }
+    /// When the rate changes although no report comes.
+    pub(crate) fn next_change(&self) -> Option<Instant> {
+        match &self.mode {
+            _ if self.limits.policy == RatePolicy::Fixed => None,
+            Mode::Start(_) | Mode::Drain { .. } => None,
+            Mode::Slot(slot) => Some(slot.next_change(self.at)).filter(|at| *at > self.at),
+            Mode::Steady | Mode::Compete(_) => Some(self.slots.next()),
         }
-        if report.rtt_samples < 2 {
+    }
+
+    /// Time has passed; the rate may have changed.
+    pub(crate) fn on_time(&mut self, now: Instant) {
+        self.at = self.at.max(now);
+        if !self.slots.take(now) {
             return;
         }
-        match self.phase {
-            Phase::StartUp { .. } => self.start_up(now, report),
-            Phase::Steady => self.steady(report),
+        match self.mode {
+            Mode::Start(_) | Mode::Drain { .. } | Mode::Slot(_) => {}
+            Mode::Compete(_) => self.dip_due = true,
+            Mode::Steady => self.begin_slot(now),
         }
-        self.wanted = self.wanted.min(self.limits.ceiling());
+    }
+
+    /// Takes part in emptying the queue, unless the base of its delay is known well.
+    fn begin_slot(&mut self, now: Instant) {
+        let Some(seen) = self.seen.filter(|seen| !seen.starved) else {
+            return;
+        };
+        let is_fresh = now.saturating_duration_since(seen.base_seen) < BASE_FRESH;
+        if is_fresh && self.first_drains == 0 {
+            return;
+        }
+        self.first_drains = self.first_drains.saturating_sub(1);
+        let carried = self.wanted.min(self.policer.limit());
+        let queueing = seen.queueing.unwrap_or_default();
+        self.mode = Mode::Slot(SlotDrain::new(now, carried, queueing, settles(seen.rtt)));
+    }
+
+    /// Takes a report.
+    pub(crate) fn on_report(&mut self, now: Instant, report: &Report) {
+        self.on_time(now);
+        let before = self.seen.replace(*report);
+        if before.is_some_and(|before| before.datagram > report.datagram) {
+            self.on_smaller_datagrams(now, report);
+        }
+        self.storage = report.storage;
+        let settled = (report.lost, report.delivered);
+        let round = self
+            .loss
+            .on_report(now, settled, report.datagram, report.rtt);
+        let (floor, ceiling) = (self.limits.floor(), self.limits.ceiling());
+        if self
+            .breaker
+            .on_report(now, self.loss.smoothed(), floor, ceiling)
+        {
+            self.wanted = floor;
+        }
+        self.note_bandwidth(now, report);
+        self.is_timed = report.rtt_samples >= 2;
+        if !self.is_timed {
+            return;
+        }
+        let kept = Rate::from_bytes_in(KEPT * report.datagram, report.rtt.max(KEPT_TIME));
+        self.step(now, report, round.as_ref());
+        self.wanted = self.wanted.max(kept).min(ceiling);
     }
 
     /// No report for a while: `silence` says how long, `rtt` what a round trip takes (rule W-31).
     pub(crate) fn on_silence(&mut self, silence: Duration, rtt: Duration, datagram: u64) {
-        let rate = self.rate();
-        self.silenced = Some(if silence >= Duration::from_secs(10) {
-            Rate::from_bytes_in(datagram, rtt)
-        } else {
-            rate.scaled(0.5)
-        });
+        self.breaker.on_silence(silence, self.rate(), rtt, datagram);
     }
 
     /// Starts anew on another path.
     pub(crate) fn restart(&mut self, now: Instant, rtt: Duration, datagram: u64) {
-        *self = Self::new(now, self.limits, rtt, datagram);
+        let restarted = Self::new(now, Duration::ZERO, self.limits, rtt, datagram);
+        let Self { slots, .. } = std::mem::replace(self, restarted);
+        self.slots = slots;
     }
 
-    fn is_measured(&self) -> bool {
-        !matches!(
-            self.phase,
-            Phase::StartUp {
-                best: Rate::ZERO,
-                ..
-            }
-        )
+    /// The path no longer takes datagrams that it took: what was lost of them says nothing about its rate.
+    fn on_smaller_datagrams(&mut self, now: Instant, report: &Report) {
+        self.policer = Policer::new();
+        self.loss = LossMeter::new(now);
+        self.loss.restart_round(now + settles(report.rtt));
+        self.wanted = self.wanted.max(self.known.0);
+        self.bandwidth = self.bandwidth.max(self.known.0);
     }
 
-    fn bandwidth(&self) -> Rate {
-        self.bandwidths
-            .iter()
-            .map(|(_, rate)| *rate)
-            .max()
-            .unwrap_or(Rate::ZERO)
-    }
-
-    fn note_loss(&mut self, now: Instant, report: &Report) {
-        let total = report.lost + report.delivered;
-        let elapsed = now.saturating_duration_since(self.noted).as_secs_f64();
-        self.noted = now;
-        if total > 0 {
-            let ratio = report.lost as f64 / total as f64;
-            // Weighted by how much the report speaks about: a thousand datagrams of memory, or five seconds.
-            let weight = (total as f64 / 1_000_000.0).max(elapsed / 5.0).min(0.25);
-            self.loss += (ratio - self.loss) * weight;
-        }
-        if self.loss <= EXCESSIVE_LOSS {
-            self.loss_since = None;
-            // Doubles every second until nothing is held back any more.
-            let grown = self.braked.map(|rate| rate.scaled(1.0 + elapsed));
-            self.braked = grown.filter(|rate| *rate < self.limits.ceiling().min(BRAKE_END));
-        } else if now.saturating_duration_since(*self.loss_since.get_or_insert(now)) >= LOSS_TIME {
-            self.wanted = self.limits.floor();
-            self.braked = Some(self.limits.floor().max(SLOWEST));
-            self.bandwidths.clear();
-        }
-    }
-
-    fn start_up(&mut self, now: Instant, report: &Report) {
-        let Phase::StartUp {
-            round_ends,
-            best,
-            flat,
-        } = &mut self.phase
-        else {
-            return;
-        };
+    fn note_bandwidth(&mut self, now: Instant, report: &Report) {
         let Some(sample) = report.bandwidth else {
             return;
         };
-        if report
-            .queueing
-            .is_some_and(|q| q > START_QUEUE.max(report.rtt / 16))
-        {
-            *best = (*best).max(sample);
-            self.wanted = sample.scaled(0.9);
-            self.phase = Phase::Steady;
-            return;
+        // While starting, the most that was seen counts; a sender that waits for files measures itself.
+        // What was sent during a drain says nothing either, for as long as a sample may speak of it.
+        let keeps = report.starved || self.is_starting() || now < self.drain_told;
+        self.bandwidth = if keeps {
+            sample.max(self.bandwidth)
+        } else {
+            sample
+        };
+        if matches!(self.mode, Mode::Compete(_)) {
+            // What others take now was there before.
+            self.known.1 = now;
         }
-        if now >= *round_ends {
-            let grew = sample.bits_per_second() as f64 >= best.bits_per_second() as f64 * GROWTH;
-            *flat = if grew || report.starved { 0 } else { *flat + 1 };
-            *best = (*best).max(sample);
-            *round_ends = now + report.rtt;
-            if *flat >= FLAT_ROUNDS {
-                self.phase = Phase::Steady;
-                self.wanted = self.bandwidth();
-                return;
-            }
+        self.peak = self.peak.max(sample);
+        if sample > self.known.0 || now.saturating_duration_since(self.known.1) > MEMORY {
+            self.known = (sample, now);
         }
-        self.wanted = self.wanted.max(sample.scaled(START_GAIN));
     }
 
-    fn steady(&mut self, report: &Report) {
+    fn step(&mut self, now: Instant, report: &Report, round: Option<&Round>) {
+        let aim = self.aim();
+        match &mut self.mode {
+            Mode::Start(start) => {
+                let found = start.on_report(now, report, &mut self.wanted);
+                let usual = start.usual_loss();
+                if let Some(found) = found {
+                    self.on_found(now, report, found, usual);
+                }
+            }
+            Mode::Drain {
+                until,
+                carried,
+                level,
+            } => {
+                if report.in_flight <= *level || now >= *until {
+                    self.wanted = *carried;
+                    self.enter_steady(now, report.rtt);
+                }
+            }
+            Mode::Slot(slot) => {
+                if slot.is_over(now) {
+                    self.wanted = slot.carried();
+                    self.bandwidth = slot.carried();
+                    self.drain_told = now + report.rtt;
+                    self.enter_steady(now, report.rtt);
+                }
+            }
+            Mode::Steady => {
+                self.look_for_limit(now, report, round, aim);
+                self.steady(now, report, aim);
+            }
+            Mode::Compete(compete) => {
+                let terms = compete::Terms {
+                    policy: self.limits.policy,
+                    aim,
+                    carried: self.bandwidth,
+                    known: self.known.0,
+                    usual_loss: self.policer.usual(),
+                    loss: self.loss.smoothed(),
+                    dips: std::mem::take(&mut self.dip_due),
+                };
+                match compete.on_report(now, report, &terms) {
+                    Contest::On(rate) => self.wanted = rate,
+                    Contest::Calm(carried) => {
+                        self.contest = None;
+                        self.known = (carried, now);
+                        self.wanted = carried;
+                        self.enter_steady(now, report.rtt);
+                    }
+                    Contest::Over(carried) => {
+                        self.contest = None;
+                        if compete.was_real() {
+                            self.contest = Some((now, carried));
+                        } else {
+                            self.known = (carried, now);
+                        }
+                        self.wanted = carried;
+                        self.bandwidth = carried;
+                        self.enter_steady(now, report.rtt);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_found(&mut self, now: Instant, report: &Report, found: Found, usual: f64) {
+        self.policer.set_usual(now, usual);
+        let carried = match found {
+            Found::Queue(carried) => carried,
+            Found::Loss(carried) => {
+                self.policer.on_start(carried);
+                carried
+            }
+        };
+        self.bandwidth = carried;
+        self.known = (carried, now);
+        self.wanted = carried;
+        self.drain(now, report, carried);
+    }
+
+    /// Sends less until what an overshoot has left is gone.
+    fn drain(&mut self, now: Instant, report: &Report, carried: Rate) {
+        let reports = (report.rtt / 8).max(REPORT_TIME) / 2;
+        self.mode = Mode::Drain {
+            until: now + report.rtt * 2 + REPORT_TIME * 4,
+            carried,
+            level: carried.bytes_in(report.base_rtt + reports),
+        };
+    }
+
+    fn enter_steady(&mut self, now: Instant, rtt: Duration) {
+        self.mode = Mode::Steady;
+        self.pressed = None;
+        self.delay.calm();
+        self.loss.restart_round(now + settles(rtt));
+    }
+
+    /// Looks for the path's rate again, from `rate` on.
+    fn restart_from(&mut self, now: Instant, rate: Rate) {
+        self.mode = Mode::Start(Start::again(now, rate));
+        self.wanted = rate;
+        self.bandwidth = rate;
+        self.loss.restart_round(now);
+    }
+
+    fn look_for_limit(
+        &mut self,
+        now: Instant,
+        report: &Report,
+        round: Option<&Round>,
+        aim: Duration,
+    ) {
+        let Some(round) = round else {
+            return;
+        };
+        let seen = Observed {
+            round: *round,
+            rate: self.rate(),
+            settles: settles(report.rtt),
+            is_explained: report.starved || report.queueing.is_some_and(|queueing| queueing > aim),
+        };
+        match self.policer.on_round(now, &seen) {
+            Verdict::Unchanged => {}
+            Verdict::Moved(from) => self.loss.restart_round(from),
+            Verdict::Restore(rate) => self.wanted = self.wanted.max(rate),
+        }
+        // What lies far above a limit would take long to come back from.
+        self.wanted = self.wanted.min(self.policer.limit().scaled(1.25));
+    }
+
+    fn steady(&mut self, now: Instant, report: &Report, aim: Duration) {
         let Some(queueing) = report.queueing else {
             return;
         };
-        let error = TARGET_QUEUE.as_secs_f64() - queueing.as_secs_f64();
-        // Half the error per round trip: the loop stays well damped whatever the delay.
-        let gain = error * 0.5 / report.rtt.as_secs_f64().max(0.02);
-        let wanted = self.bandwidth().scaled(1.0 + gain.clamp(-MAX_DOWN, MAX_UP));
-        let is_queued = queueing > TARGET_QUEUE;
-        if !report.starved || is_queued || wanted > self.wanted {
-            self.wanted = wanted;
+        let input = delay::Input {
+            policy: self.limits.policy,
+            rate: self.wanted,
+            bandwidth: self.bandwidth,
+            queueing,
+            rtt: report.rtt,
+            starved: report.starved,
+            base_age: now.saturating_duration_since(report.base_seen),
+        };
+        self.wanted = self.delay.next(now, &input);
+        let pass = report.rtt + report.rtt / 4 + REPORT_TIME;
+        if self.is_pressed(now, queueing, aim, pass) {
+            return;
         }
+        let is_free = self.policer.limit() == Rate::MAX;
+        if is_free && self.delay.is_pushing(now, pass) && self.wanted < self.peak.scaled(0.5) {
+            self.restart_from(now, self.wanted);
+        }
+    }
+
+    /// Whether a queue that giving way does not shorten has changed the mode.
+    fn is_pressed(
+        &mut self,
+        now: Instant,
+        queueing: Duration,
+        aim: Duration,
+        pass: Duration,
+    ) -> bool {
+        // Who was here lately is back sooner than a stranger comes.
+        let recent = self
+            .contest
+            .filter(|(at, _)| now.saturating_duration_since(*at) < MEMORY);
+        let (aim, patience) = match recent {
+            Some((_, rate)) => (
+                aim.min(delay::aim(self.limits.policy, rate)),
+                (pass * PATIENCE / 3).max(LEAST_PATIENCE),
+            ),
+            None => (aim, pass * PATIENCE),
+        };
+        let own = (aim / 2 * FOREIGN_HALVES + FOREIGN_MARGIN).min(MAX_OWN);
+        if queueing <= own {
+            self.pressed = None;
+            return false;
+        }
+        let pressed = *self.pressed.get_or_insert(Pressed {
+            since: now,
+            queueing,
+            rate: self.bandwidth,
+        });
+        if queueing.as_secs_f64() < pressed.queueing.as_secs_f64() * ANSWERS {
+            // It does answer: measured anew from here.
+            self.pressed = Some(Pressed {
+                since: now,
+                queueing,
+                ..pressed
+            });
+            return false;
+        }
+        let yields = self.limits.policy == RatePolicy::Low;
+        if yields || now.saturating_duration_since(pressed.since) < patience {
+            return false;
+        }
+        // Half of what was there before the other came is a fair guess.
+        let rate = self.bandwidth.max(pressed.rate.scaled(0.5));
+        self.wanted = rate;
+        self.mode = Mode::Compete(Compete::new(now, rate, pass));
+        self.pressed = None;
+        true
     }
 }
 
-/// The share of settled bytes that counts as carried by the bottleneck, given `lost` and `delivered`.
-pub(crate) fn carried(lost: u64, delivered: u64) -> u64 {
-    let plausible = delivered as f64 * MAX_RANDOM_LOSS / (1.0 - MAX_RANDOM_LOSS);
-    delivered + lost.min(plausible as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn report(mbps: u64, queue_ms: u64) -> Report {
-        Report {
-            rtt: Duration::from_millis(100),
-            rtt_samples: 10,
-            queueing: Some(Duration::from_millis(queue_ms)),
-            bandwidth: Some(Rate::from_mbps(mbps)),
-            lost: 0,
-            delivered: 100_000,
-            starved: false,
-            storage: None,
-        }
-    }
-
-    #[test]
-    fn w33_starts_with_ten_datagrams_per_round_trip_until_two_samples_exist() {
-        let limits = RateLimits {
-            target: Some(Rate::from_mbps(900)),
-            ..RateLimits::default()
-        };
-        let epoch = Instant::now();
-        let mut controller = RateController::new(epoch, limits, Duration::from_millis(100), 1200);
-        assert_eq!(controller.rate(), Rate::from_bits_per_second(960_000));
-        controller.on_report(
-            epoch,
-            &Report {
-                rtt_samples: 1,
-                ..report(50, 0)
-            },
-        );
-        assert_eq!(controller.rate(), Rate::from_bits_per_second(960_000));
-    }
-
-    #[test]
-    fn w31_silence_halves_and_then_only_probes() {
-        let epoch = Instant::now();
-        let limits = RateLimits {
-            policy: RatePolicy::Fixed,
-            target: Some(Rate::from_mbps(80)),
-            ..RateLimits::default()
-        };
-        let mut controller = RateController::new(epoch, limits, Duration::from_millis(100), 1200);
-        controller.on_report(epoch, &report(10, 0));
-        assert_eq!(controller.rate(), Rate::from_mbps(80));
-        controller.on_silence(Duration::from_secs(2), Duration::from_millis(100), 1200);
-        assert_eq!(controller.rate(), Rate::from_mbps(40));
-        controller.on_silence(Duration::from_secs(10), Duration::from_millis(100), 1200);
-        assert_eq!(controller.rate(), Rate::from_bits_per_second(96_000));
-        controller.on_report(epoch, &report(10, 0));
-        assert_eq!(controller.rate(), Rate::from_mbps(80));
-    }
-
-    proptest! {
-        #[test]
-        fn the_rate_stays_within_minimum_target_and_cap(
-            samples in prop::collection::vec((0u64..2000, 0u64..400, 0u64..1000, 0u64..1000, any::<bool>()), 1..100),
-            policy in 0usize..4, target in 1u64..1000, min in 0u64..1200, cap in 1u64..1000,
-        ) {
-            let limits = RateLimits {
-                target: Some(Rate::from_mbps(target)),
-                min: Rate::from_mbps(min),
-                cap: Rate::from_mbps(cap),
-                policy: RatePolicy::ALL[policy].0,
-            };
-            let mut now = Instant::now();
-            let mut controller = RateController::new(now, limits, Duration::from_millis(50), 1200);
-            for (mbps, queue, lost, delivered, starved) in samples {
-                now += Duration::from_millis(20);
-                controller.on_report(now, &Report { lost, delivered, starved, ..report(mbps, queue) });
-                let rate = controller.rate();
-                prop_assert!(rate <= limits.ceiling());
-                prop_assert!(rate >= limits.min.min(limits.ceiling()));
-            }
-        }
-    }
+/// How long a change of the rate takes to show in what is lost.
+fn settles(rtt: Duration) -> Duration {
+    rtt + rtt / 4 + REPORT_TIME * 2
 }

@@ -4,28 +4,42 @@ use std::time::{Duration, Instant};
 
 use crate::Rate;
 
-/// What may leave in one go: this much time's worth of the rate …
-const BURST_TIME: Duration = Duration::from_millis(1);
-/// … but at least this many bytes, so that a batch pays for its system call,
-const MIN_BURST: u64 = 4 * 1500;
-/// and at most this many.
+/// What leaves in one go: the rate's worth of this time at most, or an eighth of a round trip where that is shorter, so
+/// that a burst does not fill a short queue by itself …
+const BURST_TIME: Duration = Duration::from_micros(500);
+/// … but never less than this time's worth: no timer is sharper …
+const MIN_BURST_TIME: Duration = Duration::from_micros(60);
+/// … nor less than these bytes, or a datagram would wait for its own tokens,
+const MIN_BURST: u64 = 1500;
+/// and at most these bytes.
 const MAX_BURST: u64 = 512 * 1024;
+/// Who was woken late may catch up with this time's worth.
+const CATCH_UP: Duration = Duration::from_millis(2);
 
 /// A token bucket in bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
     rate: Rate,
+    burst_time: Duration,
     tokens: f64,
     at: Instant,
 }
 
 impl Pacer {
     pub(crate) fn new(now: Instant, rate: Rate) -> Self {
-        Self {
+        let mut pacer = Self {
             rate,
-            tokens: burst(rate),
+            burst_time: BURST_TIME,
+            tokens: 0.0,
             at: now,
-        }
+        };
+        pacer.tokens = pacer.burst();
+        pacer
+    }
+
+    /// Says how long the path's round trip is.
+    pub(crate) fn set_rtt(&mut self, rtt: Duration) {
+        self.burst_time = (rtt / 8).clamp(MIN_BURST_TIME, BURST_TIME);
     }
 
     /// Changes the rate from now on.
@@ -48,7 +62,7 @@ impl Pacer {
 
     /// When a worthwhile amount, half a burst, may leave again.
     pub(crate) fn next_send(&self) -> Instant {
-        let goal = burst(self.rate) / 2.0;
+        let goal = self.burst() / 2.0;
         if self.tokens >= goal {
             return self.at;
         }
@@ -60,12 +74,18 @@ impl Pacer {
         let elapsed = now.saturating_duration_since(self.at);
         self.at = self.at.max(now);
         let earned = self.rate.bits_per_second() as f64 / 8.0 * elapsed.as_secs_f64();
-        self.tokens = (self.tokens + earned).min(burst(self.rate));
+        self.tokens = (self.tokens + earned).min(self.depth());
     }
-}
 
-fn burst(rate: Rate) -> f64 {
-    rate.bytes_in(BURST_TIME).clamp(MIN_BURST, MAX_BURST) as f64
+    fn burst(&self) -> f64 {
+        let bytes = self.rate.bytes_in(self.burst_time);
+        bytes.clamp(MIN_BURST, MAX_BURST) as f64
+    }
+
+    fn depth(&self) -> f64 {
+        let late = self.rate.bytes_in(CATCH_UP.min(self.burst_time * 16));
+        self.burst().max(late.min(MAX_BURST) as f64)
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +111,7 @@ mod tests {
                     pacer.on_sent(1500);
                     sent += 1500;
                 }
-                let budget = rate.bytes_in(now - epoch) + burst(rate) as u64 + 1500;
+                let budget = rate.bytes_in(now - epoch) + pacer.depth() as u64 + 1500;
                 prop_assert!(sent <= budget, "{sent} {budget}");
             }
         }

@@ -48,6 +48,7 @@ struct Entry {
 /// A datagram that a report settled for the first time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Delivered {
+    #[cfg(test)]
     pub(crate) number: u64,
     pub(crate) at: Instant,
     pub(crate) size: u16,
@@ -166,6 +167,14 @@ impl SentLog {
         (entry.state != State::Skipped).then_some(entry.at)
     }
 
+    /// Returns when a number left that no report has named yet.
+    pub(crate) fn first_report(&self, number: u64) -> Option<Instant> {
+        let entry = self
+            .entries
+            .get(usize::try_from(number.checked_sub(self.first)?).ok()?)?;
+        matches!(entry.state, State::InFlight | State::Lost).then_some(entry.at)
+    }
+
     pub(crate) fn in_flight_bytes(&self) -> u64 {
         self.in_flight_bytes
     }
@@ -210,6 +219,7 @@ impl SentLog {
             entry.state = State::Delivered;
             let (at, size, content) = (entry.at, entry.size, entry.content);
             on_delivered(Delivered {
+                #[cfg(test)]
                 number,
                 at,
                 size,

@@ -48,6 +48,9 @@ pub struct SessionConfig {
     pub limits: RateLimits,
     /// Round-trip time measured on the control connection.
     pub rtt: Option<Duration>,
+    /// Time since 1970 by this end's clock when the session starts: senders that share a path drain its queue at the same
+    /// moments (docs/rate-control.md). Clocks that are wrong cost precision, nothing else.
+    pub time_of_day: Duration,
     /// Seed of everything drawn at random: skipped numbers and challenges. From the operating system.
     pub seed: u64,
     /// Nothing valid for this long ends the session with code 40.
@@ -82,6 +85,7 @@ impl SessionConfig {
             page_memory: Self::PAGE_MEMORY,
             limits: RateLimits::default(),
             rtt: None,
+            time_of_day: Duration::ZERO,
             seed,
             data_timeout: Self::DATA_TIMEOUT,
             hello_timeout,

@@ -11,7 +11,7 @@ use super::{Event, Role, Session, Side, State};
 use crate::file::BlockWrite;
 use crate::page::Part;
 use crate::path::Switch;
-use crate::rate::{Report, carried};
+use crate::rate::Report;
 use crate::recovery::{Content, Lost};
 use crate::wire::codec::Reader;
 use crate::wire::feedback::{Feedback, NO_TIME};
@@ -257,61 +257,97 @@ impl Session {
             return;
         }
         let newest = self.sent.departure(feedback.largest);
-        let samples = feedback.samples.iter().map(|s| (s.number, s.at));
-        let arrivals = std::iter::once((feedback.largest, feedback.arrival))
-            .chain(samples)
-            .filter_map(|(number, at)| Some((self.sent.departure(number)?, at)));
-        // Before anything is settled and forgotten. Clock readings only ever come with a delay.
-        let is_timed = feedback.delay != NO_TIME;
-        let queueing = is_timed
-            .then(|| self.queueing.on_report(now, arrivals))
-            .flatten();
+        let times = self.note_times(now, feedback);
         let mut settled = Settled {
             newest,
             ..Settled::default()
         };
         for range in &feedback.ranges {
             if self
-                .deliver(*range.start(), *range.end(), feedback.largest, &mut settled)
+                .deliver(*range.start(), *range.end(), &mut settled)
                 .is_err()
             {
                 return self.violation(now, "a report about a number never sent");
             }
         }
         self.page_credit = feedback.page_credit;
-        if let Some(left) = settled.rtt_from.filter(|_| is_timed) {
-            let delay = Duration::from_micros(feedback.delay);
-            let sample = now.saturating_duration_since(left);
-            self.rtt.on_sample(sample.saturating_sub(delay));
-            self.received.set_rtt(self.rtt.smoothed());
-        }
         self.last_report = now;
         self.probe_count = 0;
         self.silence_steps = 0;
         let lost = self.detect_losses(now, newest);
         self.sent.forget(now, self.rtt.smoothed() * 2);
-        self.delivery.on_settled(carried(lost, settled.bytes));
-        // While the rate doubles, the average over a round trip is far behind what the path delivers by now.
+        self.steer(now, feedback, &times, lost, settled.bytes);
+    }
+
+    /// Takes what a report says about times, before anything is settled and forgotten. Clock readings only ever come
+    /// with a delay.
+    fn note_times(&mut self, now: Instant, feedback: &Feedback) -> Times {
+        if feedback.delay == NO_TIME {
+            return Times::default();
+        }
+        let round_trip = self.sent.first_report(feedback.largest).map(|left| {
+            let delay = Duration::from_micros(feedback.delay);
+            now.saturating_duration_since(left).saturating_sub(delay)
+        });
+        let samples = feedback.samples.iter().map(|s| (s.number, s.at));
+        let arrivals = std::iter::once((feedback.largest, feedback.arrival))
+            .chain(samples)
+            .filter_map(|(number, at)| Some((self.sent.departure(number)?, at)));
+        let aim = self.controller.aim();
+        let queueing = self.queueing.on_report(now, arrivals, round_trip, aim);
+        if let Some(sample) = round_trip {
+            self.rtt.on_sample(sample);
+            self.received.set_rtt(self.rtt.smoothed());
+            self.pacer.set_rtt(self.rtt.min());
+        }
+        Times {
+            is_timed: true,
+            queueing,
+        }
+    }
+
+    /// Hands the facts of a report to the rate controller.
+    fn steer(
+        &mut self,
+        now: Instant,
+        feedback: &Feedback,
+        times: &Times,
+        lost: u64,
+        delivered: u64,
+    ) {
+        self.delivery
+            .on_settled(self.controller.carried(lost, delivered));
+        // While the rate grows fast, the average over a round trip is far behind what the path delivers by now.
         let stretch = match self.controller.is_starting() {
             true => self.rtt.smoothed() / 4,
-            false => self.rtt.smoothed(),
+            false => self.rtt.smoothed().max(Duration::from_millis(0)),
         };
-        let bandwidth = is_timed
+        let bandwidth = times
+            .is_timed
             .then(|| self.delivery.on_report(feedback.arrival, stretch))
             .flatten();
         let is_used = self.usage.is_used(now, self.controller.rate());
         let report = Report {
             rtt: self.rtt.smoothed(),
+            base_rtt: self.base_rtt(),
             rtt_samples: self.rtt.samples(),
-            queueing,
+            queueing: times.queueing,
+            base_seen: self.queueing.base_seen().unwrap_or(now),
             bandwidth,
             lost,
-            delivered: settled.bytes,
+            delivered,
+            datagram: u64::from(self.mtu.current()) + WIRE_OVERHEAD,
+            in_flight: self.sent.in_flight_bytes(),
             starved: !self.has_data() || !is_used,
             storage: (feedback.rate_limit > 0).then(|| Rate::from_kbps(feedback.rate_limit)),
         };
         self.controller.on_report(now, &report);
         self.pacer.set_rate(now, self.controller.rate());
+    }
+
+    /// The round-trip time without queues.
+    pub(super) fn base_rtt(&self) -> Duration {
+        self.queueing.base_rtt().unwrap_or_else(|| self.rtt.min())
     }
 
     fn take_report_token(&mut self, now: Instant) -> bool {
@@ -330,13 +366,7 @@ impl Session {
         true
     }
 
-    fn deliver(
-        &mut self,
-        start: u64,
-        end: u64,
-        largest: u64,
-        settled: &mut Settled,
-    ) -> Result<(), ()> {
+    fn deliver(&mut self, start: u64, end: u64, settled: &mut Settled) -> Result<(), ()> {
         let Self {
             sent,
             pages_out,
@@ -350,9 +380,6 @@ impl Session {
         let now = *last_heard;
         let result = sent.deliver(start, end, |delivered| {
             settled.bytes += u64::from(delivered.size) + WIRE_OVERHEAD;
-            if delivered.number == largest {
-                settled.rtt_from = Some(delivered.at);
-            }
             if delivered.was_lost {
                 statistics.datagrams_late += 1;
                 if let Some(newest) = settled.newest {
@@ -434,6 +461,11 @@ struct Settled {
     bytes: u64,
     /// Departure of the highest number reported.
     newest: Option<Instant>,
-    /// Departure of the highest number, when this report is the first to name it.
-    rtt_from: Option<Instant>,
+}
+
+/// What a report says about times.
+#[derive(Debug, Default)]
+struct Times {
+    is_timed: bool,
+    queueing: Option<Duration>,
 }

@@ -153,7 +153,8 @@ impl Session {
         };
         let rtt = Rtt::new(config.rtt);
         let base = BASE_DATAGRAM as u64;
-        let controller = RateController::new(now, config.limits, rtt.smoothed(), base);
+        let controller =
+            RateController::new(now, config.time_of_day, config.limits, rtt.smoothed(), base);
         let mut random = fastrand::Rng::with_seed(config.seed);
         let skip_at = random.u64(1..2048);
         // An eighth of the socket's buffer between two reports keeps the sender's window moving.
@@ -244,7 +245,7 @@ impl Session {
 
     /// Changes target, minimum, cap or policy from now on.
     pub fn set_limits(&mut self, now: Instant, limits: RateLimits) {
-        self.controller.set_limits(limits);
+        self.controller.set_limits(now, limits);
         self.pacer.set_rate(now, self.controller.rate());
     }
 

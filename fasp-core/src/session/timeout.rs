@@ -47,6 +47,7 @@ impl Session {
             tail,
             tail_ping,
             alive,
+            self.controller.next_change(),
             self.peer.next_timeout(CHALLENGE_SIZE),
         ]
         .into_iter()
@@ -76,6 +77,8 @@ impl Session {
                 }
             }
         }
+        self.controller.on_time(now);
+        self.pacer.set_rate(now, self.controller.rate());
         if self.sent.has_in_flight() {
             self.check_probe(now);
             self.check_silence(now);

@@ -262,7 +262,9 @@ impl Session {
         let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
         // Without what waits in queues: a window that grew with them would fill them.
         let base = self.rtt.smoothed().saturating_sub(self.queueing.current());
-        self.controller.window(base, self.rtt.min(), share)
+        let datagram = u64::from(self.mtu.current());
+        self.controller
+            .window(base, self.base_rtt(), datagram, share)
     }
 
     pub(super) fn next_data_time(&self) -> Option<Instant> {

@@ -3,17 +3,22 @@
 //! Files are made of numbers, not of memory: byte `i` of file `f` is a function of both, so terabytes can pass.
 //! The receiver checks every byte it is given and that no byte comes twice.
 
+mod arena;
 pub mod bench;
 mod frames;
 mod hostile;
 mod pair;
 mod programs;
 mod scenario;
+mod station;
+mod tcp;
 
+pub use arena::{Arena, FlowId};
 pub use frames::check_frames;
 pub use hostile::Hostile;
 pub use pair::{Pair, keys};
 pub use scenario::{Run, Scenario};
+pub use tcp::TcpKind;
 
 /// Fills `out` with the bytes of a synthetic file from `offset` on.
 pub fn synthetic(file: u32, offset: u64, out: &mut [u8]) {

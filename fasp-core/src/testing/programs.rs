@@ -35,6 +35,18 @@ pub(super) struct Receiving {
 }
 
 impl Sending {
+    /// One file that never ends.
+    pub(super) fn endless() -> Self {
+        Self {
+            files: vec![1 << 45],
+            next: 0,
+            asks_first: false,
+            ended: false,
+            totals: None,
+            settled: 0,
+        }
+    }
+
     /// Lists files as long as the session takes pages.
     pub(super) fn fill(&mut self, session: &mut Session) {
         while self.next < self.files.len() && session.queued_page_bytes() < 2 * PAGE {

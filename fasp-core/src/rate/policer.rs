@@ -1,0 +1,441 @@
+//! Loss without delay: chance, or a limit that drops instead of queueing?
+//!
+//! Both look alike until the rate changes: random loss stays, a policer's loss goes away. So the rule tries it: when
+//! more is lost than usual and the queue does not explain it, the rate falls to what came through, and the next rounds tell.
+
+use std::time::{Duration, Instant};
+
+use super::loss::Round;
+use crate::Rate;
+
+/// Loss above the usual by this much, or three standard deviations, is worth a trial.
+const SUSPICIOUS: f64 = 0.012;
+const DEVIATIONS: f64 = 3.0;
+/// Rounds in a row that have to be suspicious: one alone is chance too often.
+const SUSPICIONS: u32 = 2;
+/// Share of what came through that a trial sends.
+const BELOW: f64 = 0.975;
+/// Where nothing is known of chance, the trial cuts deeper, to be sure of its outcome.
+const FAR_BELOW: f64 = 0.88;
+/// A trial that takes away so much of the additional loss has found a limit.
+const EFFECT: f64 = 0.5;
+/// Loss above this is hardly chance. A sender among many cannot change it alone, but all of them together can: the
+/// rate is halved this often before the loss counts as usual after all.
+const HARDLY_CHANCE: f64 = 0.18;
+const HALVINGS: u32 = 3;
+/// How long a limit is kept before the rate tries to pass it, at first and at most.
+const HOLD: Duration = Duration::from_secs(3);
+const MAX_HOLD: Duration = Duration::from_secs(24);
+/// How long a try waits at least until its loss counts: a policer passes a burst before it drops.
+const TRY_SETTLES: Duration = Duration::from_millis(200);
+/// How far a try goes above it.
+const TRY: f64 = 1.03;
+/// A usual loss above this may be the rate's own doing, and is put to the trial now and then: at first after this long, …
+const DOUBTFUL: f64 = 0.015;
+const DOUBT: Duration = Duration::from_secs(5);
+/// … each time after twice as long, and at last after this.
+const MAX_DOUBT: Duration = Duration::from_secs(60);
+/// A try that ends this far above where it began has gained something.
+const GAINED: f64 = 1.05;
+/// How fast the usual loss follows what is seen.
+const FOLLOW: f64 = 0.1;
+
+/// Finds and keeps a limit that shows by loss alone.
+#[derive(Debug)]
+pub(super) struct Policer {
+    usual: Option<f64>,
+    state: State,
+    /// When the usual loss is doubted next, and how long it is trusted after that.
+    doubts: Option<Instant>,
+    trust: Duration,
+    /// Suspicious rounds in a row.
+    suspicions: u32,
+}
+
+/// ```text
+/// Free --suspicious loss--> Trial --loss stays--> Free, the loss is usual now
+///                             \--loss goes--> Held --time--> Trying --no loss--> Trying, faster
+///                                               ^---suspicious loss---/
+/// ```
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Free,
+    Trial(Trial),
+    Held {
+        limit: Rate,
+        until: Instant,
+        hold: Duration,
+    },
+    Trying(Try),
+}
+
+/// The rate was cut to see whether the loss goes.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    /// What was lost before, and how much of it a cut cannot take away.
+    loss: f64,
+    rest: f64,
+    limit: Rate,
+    /// What came through before.
+    through: Rate,
+    before: Rate,
+    /// The rate before is a limit already.
+    is_limited: bool,
+    /// Times that the rate was halved.
+    halvings: u32,
+    hold: Duration,
+}
+
+/// The rate goes beyond a limit, further with each round that loses nothing.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    /// The limit that it began with, and the highest rate at which nothing was lost.
+    origin: Rate,
+    known: Rate,
+    limit: Rate,
+    hold: Duration,
+    rounds: u32,
+}
+
+/// What a round changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Unchanged,
+    /// The limit has moved: a round starts anew at this moment.
+    Moved(Instant),
+    /// It was chance: the rate goes back to this.
+    Restore(Rate),
+}
+
+/// A round and what surrounds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observed {
+    pub(super) round: Round,
+    /// The rate that was sent at.
+    pub(super) rate: Rate,
+    /// How long a change of the rate takes to show.
+    pub(super) settles: Duration,
+    /// A queue above what the delay rule aims at explains loss.
+    pub(super) is_explained: bool,
+}
+
+impl Policer {
+    pub(super) fn new() -> Self {
+        Self {
+            usual: None,
+            state: State::Free,
+            doubts: None,
+            trust: DOUBT,
+            suspicions: 0,
+        }
+    }
+
+    /// The rate that must not be passed.
+    pub(super) fn limit(&self) -> Rate {
+        match self.state {
+            State::Free => Rate::MAX,
+            State::Trial(Trial { limit, .. })
+            | State::Held { limit, .. }
+            | State::Trying(Try { limit, .. }) => limit,
+        }
+    }
+
+    /// The share that is lost whatever the rate.
+    pub(super) fn usual(&self) -> f64 {
+        self.usual.unwrap_or(0.0)
+    }
+
+    /// The start has seen this loss; it is doubted soon.
+    pub(super) fn set_usual(&mut self, now: Instant, usual: f64) {
+        self.usual = Some(usual.min(HARDLY_CHANCE));
+        self.doubts = Some(now);
+        self.trust = DOUBT;
+    }
+
+    /// The start has run into a limit that drops: `carried` came through of it.
+    pub(super) fn on_start(&mut self, carried: Rate) {
+        self.state = State::Trial(Trial {
+            loss: 1.0,
+            rest: self.usual(),
+            limit: carried.scaled(BELOW),
+            through: carried,
+            before: carried,
+            is_limited: false,
+            halvings: 0,
+            hold: HOLD,
+        });
+    }
+
+    /// Takes a round.
+    pub(super) fn on_round(&mut self, now: Instant, seen: &Observed) -> Verdict {
+        self.usual.get_or_insert(seen.round.loss);
+        self.suspicions = match self.is_suspicious(&seen.round) {
+            true => self.suspicions + 1,
+            false => 0,
+        };
+        match self.state {
+            State::Free => self.free(now, seen),
+            State::Trial(trial) => self.trial(now, seen, trial),
+            State::Held { limit, until, hold } => self.held(now, seen, (limit, until, hold)),
+            State::Trying(step) => self.trying(now, seen, step),
+        }
+    }
+
+    fn free(&mut self, now: Instant, seen: &Observed) -> Verdict {
+        if seen.is_explained {
+            return Verdict::Unchanged;
+        }
+        let free = (seen.rate, false, HOLD);
+        if self.suspicions >= SUSPICIONS {
+            return self.try_cut(now, seen, self.usual(), free);
+        }
+        if self.suspicions > 0 {
+            return Verdict::Unchanged;
+        }
+        self.follow(&seen.round);
+        if self.is_doubtful(now, &seen.round) {
+            return self.try_cut(now, seen, 0.0, free);
+        }
+        Verdict::Unchanged
+    }
+
+    fn held(&mut self, now: Instant, seen: &Observed, held: (Rate, Instant, Duration)) -> Verdict {
+        let (limit, until, hold) = held;
+        if self.suspicions >= SUSPICIONS && !seen.is_explained {
+            return self.try_cut(now, seen, self.usual(), (limit, true, hold));
+        }
+        if self.suspicions > 0 {
+            return Verdict::Unchanged;
+        }
+        self.follow(&seen.round);
+        if self.is_doubtful(now, &seen.round) && !seen.is_explained {
+            return self.try_cut(now, seen, 0.0, (limit, true, hold));
+        }
+        if now < until {
+            return Verdict::Unchanged;
+        }
+        self.state = State::Trying(Try {
+            origin: limit,
+            known: limit,
+            limit: limit.scaled(TRY),
+            hold,
+            rounds: 0,
+        });
+        Verdict::Moved(now + seen.settles.max(TRY_SETTLES))
+    }
+
+    fn trial(&mut self, now: Instant, seen: &Observed, trial: Trial) -> Verdict {
+        let round = seen.round;
+        let Trial {
+            loss,
+            rest,
+            limit,
+            through,
+            before,
+            is_limited,
+            halvings,
+            hold,
+        } = trial;
+        let chance = (loss * (1.0 - loss) / round.datagrams.max(1.0)).sqrt();
+        let has_gone = round.loss - rest < (loss - rest) * (1.0 - EFFECT);
+        if has_gone && (rest > 0.0 || loss - round.loss > DEVIATIONS * chance) {
+            self.usual = Some(self.usual().min(round.loss));
+            if round.loss > DOUBTFUL && rest > 0.0 {
+                // What is left may go as well.
+                return self.try_cut(now, seen, 0.0, (limit, true, hold));
+            }
+            let limit = if halvings > 0 {
+                limit
+            } else {
+                through.scaled(BELOW)
+            };
+            self.hold(now, limit, hold);
+            return Verdict::Unchanged;
+        }
+        if round.loss > HARDLY_CHANCE && halvings < HALVINGS {
+            self.state = State::Trial(Trial {
+                limit: limit.scaled(0.5),
+                halvings: halvings + 1,
+                ..trial
+            });
+            return Verdict::Moved(now + seen.settles);
+        }
+        self.usual = Some(round.loss);
+        if halvings > 0 {
+            self.trust = MAX_DOUBT;
+        }
+        self.doubts = Some(now + self.trust);
+        self.trust = (self.trust * 2).min(MAX_DOUBT);
+        match is_limited {
+            true => self.hold(now, before, hold),
+            false => self.state = State::Free,
+        }
+        Verdict::Restore(before)
+    }
+
+    fn trying(&mut self, now: Instant, seen: &Observed, step: Try) -> Verdict {
+        let Try {
+            origin,
+            known,
+            limit,
+            hold,
+            rounds,
+        } = step;
+        let settled = now + seen.settles.max(TRY_SETTLES);
+        if self.is_suspicious(&seen.round) {
+            let carried = self.carried(&seen.round).scaled(BELOW);
+            let found = known.min(carried.max(origin));
+            // A try that has gained nothing is not worth another one soon.
+            let hold = match found > origin.scaled(GAINED) {
+                true => HOLD,
+                false => (hold * 2).min(MAX_HOLD),
+            };
+            self.hold(now, found, hold);
+            return Verdict::Moved(settled);
+        }
+        if seen.rate < known.scaled(0.7) {
+            // Another rule keeps the rate far below: the limit is of no use any more.
+            self.state = State::Free;
+            return Verdict::Unchanged;
+        }
+        // Each round without loss goes further.
+        let rounds = rounds + 1;
+        let factor = 1.0 + (TRY - 1.0) * f64::from(1 << rounds.min(4));
+        self.state = State::Trying(Try {
+            known: limit,
+            limit: limit.scaled(factor),
+            rounds,
+            ..step
+        });
+        Verdict::Moved(settled)
+    }
+
+    /// Cuts the rate to what came through; `before` is the rate until now, whether that is a limit, and how long a limit
+    /// found is held.
+    fn try_cut(
+        &mut self,
+        now: Instant,
+        seen: &Observed,
+        rest: f64,
+        (before, is_limited, hold): (Rate, bool, Duration),
+    ) -> Verdict {
+        let (through, below) = match rest > 0.0 {
+            true => (self.carried(&seen.round), BELOW),
+            false => (seen.round.goodput, FAR_BELOW),
+        };
+        let through = through.min(before);
+        self.state = State::Trial(Trial {
+            loss: seen.round.loss,
+            rest,
+            limit: through.scaled(below),
+            through,
+            before,
+            is_limited,
+            halvings: 0,
+            hold,
+        });
+        let settles = match rest > 0.0 {
+            true => seen.settles,
+            false => seen.settles.max(TRY_SETTLES),
+        };
+        Verdict::Moved(now + settles)
+    }
+
+    fn hold(&mut self, now: Instant, limit: Rate, hold: Duration) {
+        let until = now + hold;
+        self.state = State::Held { limit, until, hold };
+    }
+
+    fn is_suspicious(&self, round: &Round) -> bool {
+        let usual = self.usual();
+        let spread = (usual.max(0.001) * (1.0 - usual) / round.datagrams.max(1.0)).sqrt();
+        round.loss > usual + SUSPICIOUS.max(DEVIATIONS * spread)
+    }
+
+    fn is_doubtful(&self, now: Instant, round: &Round) -> bool {
+        round.loss > DOUBTFUL && self.doubts.is_none_or(|at| now >= at)
+    }
+
+    /// What the bottleneck carried, if the usual loss happens behind it.
+    fn carried(&self, round: &Round) -> Rate {
+        round.goodput.scaled(1.0 / (1.0 - self.usual().min(0.9)))
+    }
+
+    fn follow(&mut self, round: &Round) {
+        if let Some(usual) = &mut self.usual {
+            // Few datagrams say little.
+            let weight = FOLLOW * (round.datagrams / 200.0).min(1.0);
+            let weight = if round.loss < *usual {
+                weight * 2.0
+            } else {
+                weight
+            };
+            *usual += (round.loss - *usual) * weight;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTLES: Duration = Duration::from_millis(100);
+
+    /// Rounds of a sender on a path that passes `policed` at most and loses `chance` of it.
+    fn run(
+        policer: &mut Policer,
+        now: &mut Instant,
+        rounds: u32,
+        policed: f64,
+        chance: f64,
+    ) -> f64 {
+        let mut wanted = 100e6;
+        let mut rate = wanted;
+        for _ in 0..rounds {
+            *now += SETTLES * 3;
+            rate = policer.limit().bits_per_second() as f64;
+            rate = rate.min(wanted);
+            let through = rate.min(policed) * (1.0 - chance);
+            let seen = Observed {
+                round: Round {
+                    loss: 1.0 - through / rate,
+                    datagrams: 1000.0,
+                    goodput: Rate::from_bits_per_second(through as u64),
+                },
+                rate: Rate::from_bits_per_second(rate as u64),
+                settles: SETTLES,
+                is_explained: false,
+            };
+            if let Verdict::Restore(restored) = policer.on_round(*now, &seen) {
+                wanted = restored.bits_per_second() as f64;
+            }
+        }
+        rate
+    }
+
+    #[test]
+    fn a_limit_is_told_from_chance() {
+        let (mut policer, mut now) = (Policer::new(), Instant::now());
+        assert!(run(&mut policer, &mut now, 3, 1e9, 0.0) > 99e6);
+        let limited = run(&mut policer, &mut now, 4, 60e6, 0.0);
+        assert!((57e6..60e6).contains(&limited), "{limited}");
+
+        let (mut policer, mut now) = (Policer::new(), Instant::now());
+        run(&mut policer, &mut now, 3, 1e9, 0.0);
+        assert!(run(&mut policer, &mut now, 6, 1e9, 0.08) > 99e6);
+        assert!(
+            (0.07..0.09).contains(&policer.usual()),
+            "{}",
+            policer.usual()
+        );
+    }
+
+    #[test]
+    fn a_limit_that_rises_is_followed() {
+        let (mut policer, mut now) = (Policer::new(), Instant::now());
+        run(&mut policer, &mut now, 6, 50e6, 0.0);
+        assert!(policer.limit() < Rate::from_mbps(51));
+        assert!(run(&mut policer, &mut now, 40, 90e6, 0.0) > 85e6);
+    }
+}
