@@ -1,0 +1,224 @@
+//! Files on their way to the disk: partial files for blocks, whole small files, and how each of them ends.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::IoSlice;
+
+use crossbeam_channel::Sender;
+use docroot::{Partial, PartialOptions};
+use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE};
+
+use super::decide::Target;
+use super::{Settled, SettledResult, StorageEvent, Voice};
+use crate::engine::commit::Pending;
+
+/// Files open for blocks at once (protocol §12).
+const MAX_OPEN: usize = 256;
+
+/// A file that blocks are written to.
+#[derive(Debug)]
+struct Open {
+    partial: Partial,
+    target: Target,
+}
+
+/// Creates, fills and finishes files.
+#[derive(Debug)]
+pub(super) struct Writer {
+    voice: Voice,
+    commits: Option<Sender<Pending>>,
+    open: BTreeMap<u32, Open>,
+    /// Wanted by blocks, waiting for a free place.
+    waiting: VecDeque<(u32, Target)>,
+    /// Small files asked for.
+    asked: BTreeMap<u32, Target>,
+}
+
+impl Writer {
+    pub(super) fn new(voice: Voice, commits: Sender<Pending>) -> Self {
+        Self {
+            voice,
+            commits: Some(commits),
+            open: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Wants a listed file: asks for its content or its blocks, now or when there is a place.
+    pub(super) fn begin(&mut self, file: u32, target: Target) -> Result<(), docroot::Error> {
+        if target.size == 0 {
+            return self.create(file, target, b"");
+        }
+        if target.size <= MAX_SMALL_FILE {
+            self.asked.insert(file, target);
+            self.voice.tell(StorageEvent::Want { file });
+            return Ok(());
+        }
+        if self.open.len() >= MAX_OPEN {
+            self.waiting.push_back((file, target));
+            return Ok(());
+        }
+        self.open_partial(file, target)
+    }
+
+    fn open_partial(&mut self, file: u32, target: Target) -> Result<(), docroot::Error> {
+        let options = PartialOptions::default().size_hint(target.size);
+        let partial = target.dir.create_partial(&target.name, &options)?;
+        let size = target.size;
+        self.open.insert(file, Open { partial, target });
+        self.voice.tell(StorageEvent::Request { file, size });
+        Ok(())
+    }
+
+    /// Opens the next waiting file after one was closed.
+    fn open_waiting(&mut self) {
+        while self.open.len() < MAX_OPEN {
+            let Some((file, target)) = self.waiting.pop_front() else {
+                return;
+            };
+            let path = target.path.clone();
+            if let Err(error) = self.open_partial(file, target) {
+                self.voice.settle(Settled::failed(file, path, &error));
+            }
+        }
+    }
+
+    /// The content of a small file that was asked for.
+    pub(super) fn content(
+        &mut self,
+        file: u32,
+        content: &[u8],
+    ) -> Result<(), (u32, Vec<u8>, docroot::Error)> {
+        let Some(target) = self.asked.remove(&file) else {
+            return Ok(());
+        };
+        let path = target.path.clone();
+        if target.size != content.len() as u64 {
+            return Err((file, path, docroot::Error::SourceChanged));
+        }
+        self.create(file, target, content)
+            .map_err(|error| (file, path, error))
+    }
+
+    /// Creates a whole small file.
+    pub(super) fn create(
+        &self,
+        file: u32,
+        target: Target,
+        content: &[u8],
+    ) -> Result<(), docroot::Error> {
+        let Target {
+            dir,
+            name,
+            path,
+            size,
+            metadata,
+            existing,
+        } = target;
+        let finished = dir.create_small(&name, content, &metadata, existing)?;
+        self.commit(Pending {
+            file,
+            path,
+            size,
+            finished,
+        });
+        Ok(())
+    }
+
+    fn commit(&self, pending: Pending) {
+        if let Some(commits) = &self.commits {
+            // The commit thread lives as long as this sender.
+            commits.send(pending).ok();
+        }
+    }
+
+    /// The sender could not read a file to its end.
+    pub(super) fn source_failed(&mut self, file: u32, code: ErrorCode, text: &str) {
+        let path = match (self.open.remove(&file), self.asked.remove(&file)) {
+            (Some(open), _) => open.target.path,
+            (None, Some(target)) => target.path,
+            (None, None) => match self.waiting.iter().position(|(f, _)| *f == file) {
+                Some(at) => self
+                    .waiting
+                    .remove(at)
+                    .map(|(_, t)| t.path)
+                    .unwrap_or_default(),
+                None => return,
+            },
+        };
+        let result = SettledResult::Failed {
+            code,
+            text: text.to_owned(),
+        };
+        self.voice.settle(Settled { file, path, result });
+        self.open_waiting();
+    }
+
+    /// Writes blocks, neighbours together; returns the bytes.
+    pub(super) fn write(&mut self, bytes: &[u8], writes: &[BlockWrite]) -> u64 {
+        let mut start = 0;
+        let mut count = 0;
+        while start < writes.len() {
+            let mut end = start + 1;
+            while end < writes.len() && follows(&writes[end - 1], &writes[end]) {
+                end += 1;
+            }
+            let run = &writes[start..end];
+            start = end;
+            let Some(open) = self.open.get(&run[0].file) else {
+                continue;
+            };
+            let slices: Vec<_> = run
+                .iter()
+                .map(|w| IoSlice::new(&bytes[w.at..w.at + w.length]))
+                .collect();
+            count += run.iter().map(|w| w.length as u64).sum::<u64>();
+            if let Err(error) = open.partial.write_vectored_at(&slices, run[0].offset) {
+                self.fail(run[0].file, &error);
+            }
+        }
+        count
+    }
+
+    /// Gives up a file that blocks were written to.
+    pub(super) fn fail(&mut self, file: u32, error: &docroot::Error) {
+        if let Some(open) = self.open.remove(&file) {
+            self.voice
+                .settle(Settled::failed(file, open.target.path, error));
+            self.open_waiting();
+        }
+    }
+
+    /// Every byte of a file is written: its final name and its durability are the commit thread's.
+    pub(super) fn complete(&mut self, file: u32) {
+        let Some(Open { partial, target }) = self.open.remove(&file) else {
+            return;
+        };
+        let Target {
+            path,
+            size,
+            metadata,
+            existing,
+            ..
+        } = target;
+        match partial.finish(&metadata, existing) {
+            Ok(finished) => self.commit(Pending {
+                file,
+                path,
+                size,
+                finished,
+            }),
+            Err(error) => self.voice.settle(Settled::failed(file, path, &error)),
+        }
+        self.open_waiting();
+    }
+
+    /// Ends the commit thread once it has done what it was given.
+    pub(super) fn finish(&mut self) {
+        self.commits = None;
+    }
+}
+
+fn follows(a: &BlockWrite, b: &BlockWrite) -> bool {
+    a.file == b.file && a.offset + a.length as u64 == b.offset
+}
