@@ -11,8 +11,10 @@ use crate::Error;
 
 /// Files in one group at most.
 const MAX_GROUP: usize = 2048;
-/// How long a group waits for more files.
+/// How long a group waits for more files …
 const GATHER: Duration = Duration::from_millis(20);
+/// … and how long for the next one: a sync gathers those that come meanwhile by itself.
+const NEXT: Duration = Duration::from_millis(2);
 /// Finished files waiting for the thread.
 const QUEUE: usize = 4096;
 
@@ -41,7 +43,7 @@ fn run(queue: &Receiver<Pending>, results: &Sender<StorageEvent>) {
         add(&mut group, first);
         let until = Instant::now() + GATHER;
         while group.len() < MAX_GROUP {
-            match queue.recv_deadline(until) {
+            match queue.recv_deadline(until.min(Instant::now() + NEXT)) {
                 Ok(pending) => add(&mut group, pending),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }

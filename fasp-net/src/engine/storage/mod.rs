@@ -1,8 +1,10 @@
 //! The storage thread of a receiving session: reads pages, decides, creates and writes files.
 
 mod decide;
+mod gauge;
 mod write;
 
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -10,6 +12,7 @@ use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 use self::decide::Decider;
+pub(super) use self::gauge::{Gauge, IDLE};
 use self::write::Writer;
 use super::commit;
 use super::destination::Destination;
@@ -18,6 +21,9 @@ use crate::port::Port;
 
 /// Jobs waiting for the thread; the session stops taking datagrams when there are this many.
 pub(super) const QUEUE: usize = 128;
+
+/// Buffers with blocks that are written together, at most: what they have in common goes out in one system call.
+const TOGETHER: usize = 8;
 
 /// What to do about files.
 #[derive(Debug, Clone, Copy)]
@@ -33,17 +39,21 @@ pub(crate) struct Rules {
 pub(super) enum Job {
     /// A page of the sender's.
     Page(Vec<u8>),
-    /// Datagrams with blocks; positions are within `bytes`.
-    Blocks {
-        bytes: Vec<u8>,
-        writes: Vec<BlockWrite>,
-    },
+    /// Datagrams with blocks.
+    Blocks(Blocks),
     /// Every byte of this file has been handed over.
     Complete { file: u32 },
     /// The digest of this file did not agree.
     Damaged { file: u32 },
     /// Every other file has its result: links and directories are left.
     Finish,
+}
+
+/// A buffer of datagrams and the blocks in it; their positions are within `bytes`.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    pub(super) bytes: Vec<u8>,
+    pub(super) writes: Vec<BlockWrite>,
 }
 
 /// What the thread and the commit thread tell the session.
@@ -65,8 +75,8 @@ pub(super) enum StorageEvent {
     End { files: u32 },
     /// A page of this many bytes is done with.
     PageDone(u64),
-    /// Bytes written.
-    Written(u64),
+    /// The queue is short again, which the session wanted to know.
+    Idle,
     /// Links and directories are done as well.
     TreeDone,
     /// The sender broke the protocol.
@@ -132,6 +142,7 @@ struct Storage {
     writer: Writer,
     voice: Voice,
     port: Port,
+    gauge: Arc<Gauge>,
 }
 
 /// Starts the storage and commit threads of a session.
@@ -140,6 +151,7 @@ pub(super) fn start(
     rules: Rules,
     port: Port,
     events: Sender<StorageEvent>,
+    gauge: Arc<Gauge>,
 ) -> Result<Sender<Job>, Error> {
     let commits = commit::start(events.clone())?;
     let (sender, jobs) = bounded(QUEUE);
@@ -149,6 +161,7 @@ pub(super) fn start(
         writer: Writer::new(voice.clone(), commits),
         voice,
         port,
+        gauge,
     };
     thread::Builder::new()
         .name("fasp-storage".into())
@@ -162,21 +175,43 @@ type Failure = (u32, Vec<u8>, docroot::Error);
 
 impl Storage {
     fn run(&mut self, jobs: &Receiver<Job>) {
+        let mut blocks = Vec::with_capacity(TOGETHER);
         for job in jobs {
-            match job {
-                Job::Page(page) => {
-                    self.on_page(&page);
-                    self.voice.tell(StorageEvent::PageDone(page.len() as u64));
-                }
-                Job::Blocks { bytes, writes } => {
-                    let count = self.writer.write(&bytes, &writes);
-                    self.voice.tell(StorageEvent::Written(count));
-                    self.port.recycle(bytes);
-                }
-                Job::Complete { file } => self.writer.complete(file),
-                Job::Damaged { file } => self.writer.fail(file, &docroot::Error::SourceChanged),
-                Job::Finish => self.finish(),
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                next = self.act(job, jobs, &mut blocks);
             }
+            if self.gauge.is_asked_for(jobs.len()) {
+                self.voice.tell(StorageEvent::Idle);
+            }
+        }
+    }
+
+    /// Does one job, with those behind it that can be done together; returns the next if it had to be taken to know.
+    fn act(&mut self, job: Job, jobs: &Receiver<Job>, blocks: &mut Vec<Blocks>) -> Option<Job> {
+        match job {
+            Job::Page(page) => {
+                self.on_page(&page);
+                self.voice.tell(StorageEvent::PageDone(page.len() as u64));
+            }
+            Job::Blocks(first) => {
+                blocks.push(first);
+                let next = more_blocks(jobs, blocks);
+                self.write(blocks);
+                return next;
+            }
+            Job::Complete { file } => self.writer.complete(file),
+            Job::Damaged { file } => self.writer.fail(file, &docroot::Error::SourceChanged),
+            Job::Finish => self.finish(),
+        }
+        None
+    }
+
+    fn write(&mut self, blocks: &mut Vec<Blocks>) {
+        let count = self.writer.write(blocks);
+        self.gauge.add(count);
+        for Blocks { bytes, .. } in blocks.drain(..) {
+            self.port.recycle(bytes);
         }
     }
 
@@ -309,6 +344,17 @@ impl Storage {
         self.writer.finish();
         self.voice.tell(StorageEvent::TreeDone);
     }
+}
+
+/// Takes what else waits to be written, and returns the job behind it if that is of another kind.
+fn more_blocks(jobs: &Receiver<Job>, blocks: &mut Vec<Blocks>) -> Option<Job> {
+    while blocks.len() < TOGETHER {
+        match jobs.try_recv().ok()? {
+            Job::Blocks(next) => blocks.push(next),
+            other => return Some(other),
+        }
+    }
+    None
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {

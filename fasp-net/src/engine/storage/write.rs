@@ -8,11 +8,14 @@ use docroot::{Partial, PartialOptions};
 use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE};
 
 use super::decide::Target;
-use super::{Settled, SettledResult, StorageEvent, Voice};
+use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
 
 /// Files open for blocks at once (protocol §12).
 const MAX_OPEN: usize = 256;
+
+/// Pieces of one write, at most; systems take 1,024.
+const MAX_SLICES: usize = 512;
 
 /// A file that blocks are written to.
 #[derive(Debug)]
@@ -155,29 +158,41 @@ impl Writer {
     }
 
     /// Writes blocks, neighbours together; returns the bytes.
-    pub(super) fn write(&mut self, bytes: &[u8], writes: &[BlockWrite]) -> u64 {
-        let mut start = 0;
+    pub(super) fn write(&mut self, blocks: &[Blocks]) -> u64 {
+        let mut slices = Vec::with_capacity(blocks.iter().map(|b| b.writes.len()).sum());
         let mut count = 0;
-        while start < writes.len() {
-            let mut end = start + 1;
-            while end < writes.len() && follows(&writes[end - 1], &writes[end]) {
-                end += 1;
+        let mut run = None;
+        for (bytes, write) in blocks
+            .iter()
+            .flat_map(|b| b.writes.iter().map(|w| (&b.bytes, w)))
+        {
+            match &mut run {
+                Some(Run { file, start, end })
+                    if (*file, *end) == (write.file, write.offset) && slices.len() < MAX_SLICES =>
+                {
+                    *end += write.length as u64;
+                }
+                run => {
+                    let next = Run::of(write);
+                    if let Some(run) = run.replace(next) {
+                        count += self.write_run(&run, &slices);
+                    }
+                    slices.clear();
+                }
             }
-            let run = &writes[start..end];
-            start = end;
-            let Some(open) = self.open.get(&run[0].file) else {
-                continue;
-            };
-            let slices: Vec<_> = run
-                .iter()
-                .map(|w| IoSlice::new(&bytes[w.at..w.at + w.length]))
-                .collect();
-            count += run.iter().map(|w| w.length as u64).sum::<u64>();
-            if let Err(error) = open.partial.write_vectored_at(&slices, run[0].offset) {
-                self.fail(run[0].file, &error);
-            }
+            slices.push(IoSlice::new(&bytes[write.at..write.at + write.length]));
         }
-        count
+        count + run.map_or(0, |run| self.write_run(&run, &slices))
+    }
+
+    fn write_run(&mut self, run: &Run, slices: &[IoSlice<'_>]) -> u64 {
+        let Some(open) = self.open.get(&run.file) else {
+            return 0;
+        };
+        if let Err(error) = open.partial.write_vectored_at(slices, run.start) {
+            self.fail(run.file, &error);
+        }
+        run.end - run.start
     }
 
     /// Gives up a file that blocks were written to.
@@ -219,6 +234,20 @@ impl Writer {
     }
 }
 
-fn follows(a: &BlockWrite, b: &BlockWrite) -> bool {
-    a.file == b.file && a.offset + a.length as u64 == b.offset
+/// Blocks that follow each other in a file.
+#[derive(Debug)]
+struct Run {
+    file: u32,
+    start: u64,
+    end: u64,
+}
+
+impl Run {
+    fn of(write: &BlockWrite) -> Self {
+        Self {
+            file: write.file,
+            start: write.offset,
+            end: write.offset + write.length as u64,
+        }
+    }
 }
