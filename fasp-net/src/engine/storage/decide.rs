@@ -17,12 +17,23 @@ const DIRECTORY_MODE: u32 = 0o777;
 /// A listed file that is wanted.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) dir: Dir,
-    pub(super) name: Vec<u8>,
     pub(super) path: Vec<u8>,
     pub(super) size: u64,
-    pub(super) metadata: Metadata,
-    pub(super) existing: Existing,
+    pub(super) place: Place,
+}
+
+/// Where a file goes.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Into a directory.
+    Dir {
+        dir: Dir,
+        name: Vec<u8>,
+        metadata: Metadata,
+        existing: Existing,
+    },
+    /// Nowhere.
+    Sink,
 }
 
 /// Decides about entries and makes the directories that they go into.
@@ -68,10 +79,18 @@ impl Decider {
         attributes: Attributes,
         size: u64,
     ) -> Result<Option<Target>, docroot::Error> {
-        let place = self.destination.place(path)?;
+        let path_in_list = path.to_vec();
+        let Destination::Tree(tree) = &self.destination else {
+            return Ok(Some(Target {
+                path: path_in_list,
+                size,
+                place: Place::Sink,
+            }));
+        };
+        let (place, is_new) = (tree.place(path)?, tree.is_new());
         let dir = self.enter(&place)?;
         let name = place.file_name().unwrap_or_default().to_vec();
-        let existing = if self.destination.is_new() {
+        let existing = if is_new {
             Existing::Refuse
         } else {
             match self.existing(&dir, &name, attributes, size)? {
@@ -81,19 +100,24 @@ impl Decider {
         };
         let metadata = self.metadata(attributes);
         Ok(Some(Target {
-            dir,
-            name,
-            path: path.to_vec(),
+            path: path_in_list,
             size,
-            metadata,
-            existing,
+            place: Place::Dir {
+                dir,
+                name,
+                metadata,
+                existing,
+            },
         }))
     }
 
     /// Makes a directory; its own times and mode wait for the end.
     pub(super) fn directory(&mut self, path: &[u8], attributes: Attributes) {
-        let created = self.destination.place(path).and_then(|path| {
-            self.destination.root().create_dirs(&path, DIRECTORY_MODE)?;
+        let Destination::Tree(tree) = &self.destination else {
+            return;
+        };
+        let created = tree.place(path).and_then(|path| {
+            tree.root().create_dirs(&path, DIRECTORY_MODE)?;
             Ok(path)
         });
         match created {
@@ -115,7 +139,10 @@ impl Decider {
         path: &[u8],
         target: &[u8],
     ) -> Result<bool, docroot::Error> {
-        let place = self.destination.place(path)?;
+        let place = match &self.destination {
+            Destination::Tree(tree) => tree.place(path)?,
+            Destination::Sink => EntryPath::parse(path)?,
+        };
         if self.rules.symlinks == SymlinkPolicy::Skip {
             return Ok(false);
         }
@@ -137,10 +164,12 @@ impl Decider {
             SymlinkPolicy::CopyForce => Existing::Replace,
             _ => Existing::Refuse,
         };
+        let Destination::Tree(tree) = &self.destination else {
+            return Ok(());
+        };
+        let root = tree.root().clone();
         self.enter(&link.place)?;
-        self.destination
-            .root()
-            .create_symlink(&link.place, &link.target, existing)
+        root.create_symlink(&link.place, &link.target, existing)
     }
 
     /// Gives the directories the times and modes that they should have.
@@ -148,10 +177,12 @@ impl Decider {
         self.dirs.clear();
         // Deepest first: setting a parent's times must come after its last change.
         let mut directories = std::mem::take(&mut self.directories);
+        let Destination::Tree(tree) = &self.destination else {
+            return;
+        };
         directories.sort_by_key(|(path, _)| std::cmp::Reverse(path.depth()));
         for (path, metadata) in directories {
-            let applied = self
-                .destination
+            let applied = tree
                 .root()
                 .dir(&path)
                 .and_then(|dir| dir.set_metadata(&metadata));
@@ -167,10 +198,10 @@ impl Decider {
         if let Some(dir) = self.dirs.get(parent.as_bytes()) {
             return Ok(dir.clone());
         }
-        let dir = self
-            .destination
-            .root()
-            .create_dirs(&parent, DIRECTORY_MODE)?;
+        let Destination::Tree(tree) = &self.destination else {
+            return Err(docroot::Error::NotFound);
+        };
+        let dir = tree.root().create_dirs(&parent, DIRECTORY_MODE)?;
         if self.dirs.len() >= MAX_DIRS {
             self.dirs.clear();
         }

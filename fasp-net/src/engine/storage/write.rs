@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 
 use crossbeam_channel::Sender;
-use docroot::{Partial, PartialOptions};
+use docroot::{Existing, Metadata, Partial, PartialOptions};
 use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE};
 
-use super::decide::Target;
+use super::decide::{Place, Target};
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
 
@@ -20,8 +20,20 @@ const MAX_SLICES: usize = 512;
 /// A file that blocks are written to.
 #[derive(Debug)]
 struct Open {
-    partial: Partial,
-    target: Target,
+    path: Vec<u8>,
+    size: u64,
+    output: Output,
+}
+
+/// Where the bytes of a file go.
+#[derive(Debug)]
+enum Output {
+    Partial {
+        partial: Partial,
+        metadata: Metadata,
+        existing: Existing,
+    },
+    Sink,
 }
 
 /// Creates, fills and finishes files.
@@ -65,10 +77,21 @@ impl Writer {
     }
 
     fn open_partial(&mut self, file: u32, target: Target) -> Result<(), docroot::Error> {
-        let options = PartialOptions::default().size_hint(target.size);
-        let partial = target.dir.create_partial(&target.name, &options)?;
-        let size = target.size;
-        self.open.insert(file, Open { partial, target });
+        let Target { path, size, place } = target;
+        let output = match place {
+            Place::Sink => Output::Sink,
+            Place::Dir {
+                dir,
+                name,
+                metadata,
+                existing,
+            } => Output::Partial {
+                partial: dir.create_partial(&name, &PartialOptions::default().size_hint(size))?,
+                metadata,
+                existing,
+            },
+        };
+        self.open.insert(file, Open { path, size, output });
         self.voice.tell(StorageEvent::Request { file, size });
         Ok(())
     }
@@ -110,14 +133,17 @@ impl Writer {
         target: Target,
         content: &[u8],
     ) -> Result<(), docroot::Error> {
-        let Target {
+        let Target { path, size, place } = target;
+        let Place::Dir {
             dir,
             name,
-            path,
-            size,
             metadata,
             existing,
-        } = target;
+        } = place
+        else {
+            self.voice.settle(Settled::done(file, path, size));
+            return Ok(());
+        };
         let finished = dir.create_small(&name, content, &metadata, existing)?;
         self.commit(Pending {
             file,
@@ -138,7 +164,7 @@ impl Writer {
     /// The sender could not read a file to its end.
     pub(super) fn source_failed(&mut self, file: u32, code: ErrorCode, text: &str) {
         let path = match (self.open.remove(&file), self.asked.remove(&file)) {
-            (Some(open), _) => open.target.path,
+            (Some(open), _) => open.path,
             (None, Some(target)) => target.path,
             (None, None) => match self.waiting.iter().position(|(f, _)| *f == file) {
                 Some(at) => self
@@ -189,7 +215,9 @@ impl Writer {
         let Some(open) = self.open.get(&run.file) else {
             return 0;
         };
-        if let Err(error) = open.partial.write_vectored_at(slices, run.start) {
+        if let Output::Partial { partial, .. } = &open.output
+            && let Err(error) = partial.write_vectored_at(slices, run.start)
+        {
             self.fail(run.file, &error);
         }
         run.end - run.start
@@ -198,32 +226,31 @@ impl Writer {
     /// Gives up a file that blocks were written to.
     pub(super) fn fail(&mut self, file: u32, error: &docroot::Error) {
         if let Some(open) = self.open.remove(&file) {
-            self.voice
-                .settle(Settled::failed(file, open.target.path, error));
+            self.voice.settle(Settled::failed(file, open.path, error));
             self.open_waiting();
         }
     }
 
     /// Every byte of a file is written: its final name and its durability are the commit thread's.
     pub(super) fn complete(&mut self, file: u32) {
-        let Some(Open { partial, target }) = self.open.remove(&file) else {
+        let Some(Open { path, size, output }) = self.open.remove(&file) else {
             return;
         };
-        let Target {
-            path,
-            size,
-            metadata,
-            existing,
-            ..
-        } = target;
-        match partial.finish(&metadata, existing) {
-            Ok(finished) => self.commit(Pending {
-                file,
-                path,
-                size,
-                finished,
-            }),
-            Err(error) => self.voice.settle(Settled::failed(file, path, &error)),
+        match output {
+            Output::Sink => self.voice.settle(Settled::done(file, path, size)),
+            Output::Partial {
+                partial,
+                metadata,
+                existing,
+            } => match partial.finish(&metadata, existing) {
+                Ok(finished) => self.commit(Pending {
+                    file,
+                    path,
+                    size,
+                    finished,
+                }),
+                Err(error) => self.voice.settle(Settled::failed(file, path, &error)),
+            },
         }
         self.open_waiting();
     }
