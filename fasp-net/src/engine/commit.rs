@@ -9,14 +9,14 @@ use docroot::{CommitGroup, Finished};
 use super::storage::{Settled, StorageEvent};
 use crate::Error;
 
-/// Files in one group at most.
-const MAX_GROUP: usize = 2048;
+/// Files in one group at most: a sync costs about the same for many as for few.
+const MAX_GROUP: usize = 8192;
 /// How long a group waits for more files …
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(200);
 /// … and how long for the next one: a sync gathers those that come meanwhile by itself.
 const NEXT: Duration = Duration::from_millis(2);
 /// Finished files waiting for the thread.
-const QUEUE: usize = 4096;
+const QUEUE: usize = 8192;
 
 /// A finished file, and what to say when it is durable.
 #[derive(Debug)]
