@@ -10,12 +10,14 @@ use connect_cli::{
     },
     error::CommandError,
     exit::ExitStatus,
-    resolve::{self, Carrier, Listing, LogDestination, NewHostKeys, TransferRequest, Work},
+    resolve::{
+        self, Carrier, Listing, LocalSource, LogDestination, NewHostKeys, TransferRequest, Work,
+    },
 };
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
-use fasp_net::request::TransferOptions;
+use fasp_net::{request::TransferOptions, transfer::LocalDestination};
 use fasp_server::log::LogFormat;
-use transfer_spec::{OverwritePolicy, ResumePolicy, SymlinkPolicy};
+use transfer_spec::{FauxSource, OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
 /// A command line with nothing but the arguments under test.
 #[derive(Debug, Parser)]
@@ -105,7 +107,9 @@ fn an_upload_without_options_is_safe_and_untuned() {
     assert_eq!(
         request.work,
         Work::Upload {
-            sources: vec!["film.mov".into(), "photos".into()],
+            sources: ["film.mov", "photos"]
+                .map(|path| LocalSource::Path(path.into()))
+                .to_vec(),
             destination: b"in/".to_vec(),
         }
     );
@@ -169,7 +173,7 @@ fn a_download_takes_several_sources_of_one_server() {
         request.work,
         Work::Download {
             sources: vec![b"a".to_vec(), b"b/c".to_vec()],
-            destination: PathBuf::from("."),
+            destination: PathBuf::from(".").into(),
         }
     );
     for line in ["lea@h:a ben@h:b .", "lea@h:a lea@i:b ."] {
@@ -207,6 +211,36 @@ fn rates_that_contradict_each_other_are_refused() {
     assert!(hint.contains("-l 100m"), "{hint}");
     let (message, _) = refused(upload("-Z 300 a h:b"));
     assert!(message.contains("300 bytes"), "{message}");
+}
+
+#[test]
+fn synthetic_files_are_sources_and_a_sink_is_a_destination() {
+    let request = upload("faux:///x?10g h:faux://").unwrap();
+    let Work::Upload {
+        sources,
+        destination,
+    } = request.work
+    else {
+        panic!("an upload");
+    };
+    let file = FauxSource::File {
+        name: "x".into(),
+        size: 10 << 30,
+    };
+    assert_eq!(sources, [LocalSource::Faux(file)]);
+    assert_eq!(destination, b"faux://");
+    let request = download("h:a faux://").unwrap();
+    assert!(matches!(
+        request.work,
+        Work::Download {
+            destination: LocalDestination::Sink,
+            ..
+        }
+    ));
+    for line in ["faux:// h:a", "faux:///x h:a", "faux:///x?1g faux://"] {
+        refused(upload(line));
+    }
+    refused(download("h:a faux:///x?1g"));
 }
 
 #[test]

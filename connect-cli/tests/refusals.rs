@@ -48,8 +48,13 @@ fn what_is_not_granted_is_refused_with_a_reason() {
     site.lea(&["download", "HOST:gone", "."])
         .assert_refused(1, 4);
     site.lea(&["ls", "HOST:gone"]).assert_refused(1, 4);
-    site.run("reader", PASSWORD, &["upload", "f", "HOST:"])
-        .assert_refused(4, 37);
+    for destination in ["HOST:", "HOST:faux://"] {
+        site.run("reader", PASSWORD, &["upload", "f", destination])
+            .assert_refused(4, 37);
+    }
+    // Synthetic files are made by the side that has the disk of a source, which is this one.
+    site.lea(&["download", "HOST:faux:///x?1g", "."])
+        .assert_refused(1, 41);
     assert_eq!(names(&site.path("root")), [""; 0]);
     assert!(!site.path("new").exists());
 }

@@ -429,12 +429,42 @@ fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
     #[cfg(target_os = "linux")]
     if bytes > 0 {
         use rustix::fs::{FallocateFlags, fallocate};
+        if is_in_memory(file) {
+            return check_space(file, bytes);
+        }
         match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {}
             Err(errno) => return Err(Error::write(errno)),
         }
     }
     let _ = (file, bytes);
+    Ok(())
+}
+
+/// Whether the file lies in memory: there a reservation takes every page one by one, which holds up the first write for
+/// as long as a third of all writes take.
+#[cfg(target_os = "linux")]
+fn is_in_memory(file: &OwnedFd) -> bool {
+    /// `linux/magic.h`.
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
+}
+
+/// Finds out whether `bytes` fit, with what the file has already.
+#[cfg(target_os = "linux")]
+fn check_space(file: &OwnedFd, bytes: u64) -> Result<()> {
+    /// Of `st_blocks`, whatever the file system's own block size.
+    const BLOCK: u64 = 512;
+    let (Ok(space), Ok(own)) = (rustix::fs::fstatvfs(file), fstat(file)) else {
+        // A system that does not tell is written to all the same.
+        return Ok(());
+    };
+    let held = (own.st_blocks as u64).saturating_mul(BLOCK);
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    // One without a limit has no size.
+    if space.f_blocks > 0 && free.saturating_add(held) < bytes {
+        return Err(Error::write(Errno::NOSPC));
+    }
     Ok(())
 }
 

@@ -301,3 +301,26 @@ fn f60_f61_a_hundred_thousand_random_datagrams_are_answered_with_nothing() {
     assert_eq!(pair.server_traffic(stranger).1, 0);
     assert!(run.received.dropped >= 100_000);
 }
+
+#[test]
+fn a_receiver_on_a_short_path_ends_a_fast_transfer_at_once() {
+    let link = LinkConfig {
+        rate: Some(10_000_000_000),
+        delay: Duration::from_micros(20),
+        queue: 4_000_000,
+        overhead: 28,
+        mtu: 9300,
+        ..LinkConfig::default()
+    };
+    // The control connection's round trip, taken while the other end was busy, says little.
+    let scenario = Scenario {
+        rtt: Some(Duration::from_millis(100)),
+        max_datagram: 9216,
+        ..Scenario::new(3, vec![400_000_000], link)
+    };
+    let run = Pair::new(scenario).run(MINUTE);
+    assert!(run.is_success(1), "{run:#?}");
+    // Its thousands of reports are no reason to hold back the page that says so. Part of this is the greeting.
+    let tail = run.elapsed - run.data_time;
+    assert!(tail < Duration::from_millis(350), "{tail:?}: {run:#?}");
+}

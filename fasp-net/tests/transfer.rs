@@ -10,10 +10,11 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use fasp_net::engine::Sources;
+use fasp_net::engine::{Source, Sources};
 use fasp_net::request::TransferOptions;
-use fasp_net::transfer::Job;
+use fasp_net::transfer::{Job, LocalDestination};
 use support::TestServer;
+use transfer_spec::{Faux, Location};
 
 fn content(seed: u64, size: usize) -> Vec<u8> {
     (0..size as u64)
@@ -91,7 +92,7 @@ async fn a_tree_goes_up_and_comes_back_the_same() {
 
     let job = Job::Download {
         sources: vec![b"tree".to_vec()],
-        destination: back.clone(),
+        destination: back.clone().into(),
     };
     let outcome = server.run(job, &options).await.unwrap();
     assert_eq!((outcome.files_done, outcome.files_failed), (511, 0));
@@ -114,8 +115,52 @@ async fn a_single_file_gets_the_new_name() {
     assert_same(&temp.path().join("a"), &remote.join("b"));
     let job = Job::Download {
         sources: vec![b"/b".to_vec()],
-        destination: temp.path().join("c"),
+        destination: temp.path().join("c").into(),
     };
     server.run(job, &TransferOptions::default()).await.unwrap();
     assert_same(&temp.path().join("a"), &temp.path().join("c"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn synthetic_files_are_sent_like_others_and_a_sink_keeps_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let remote = temp.path().join("remote");
+    fs::create_dir(&remote).unwrap();
+    let server = TestServer::new(&remote);
+    let made_up = || {
+        let text = "faux:///d?count=40&file=f&size=100000&inc=90000&seq=random&buf_init=random";
+        let Ok(Location::Faux(Faux::Source(faux))) = text.parse() else {
+            panic!("a source");
+        };
+        Sources::new(vec![Source::Faux(faux)]).unwrap()
+    };
+    let options = TransferOptions {
+        create_dir: true,
+        ..TransferOptions::default()
+    };
+    for destination in ["a", "b"] {
+        let job = Job::Upload {
+            sources: made_up(),
+            destination: destination.into(),
+        };
+        let outcome = server.run(job, &options).await.unwrap();
+        assert_eq!((outcome.files_done, outcome.files_failed), (40, 0));
+    }
+    // Some are small enough to travel in pages, some travel as blocks; either way they are the same files.
+    assert_same(&remote.join("a"), &remote.join("b"));
+    assert_eq!(fs::read_dir(remote.join("a/d")).unwrap().count(), 40);
+
+    let job = Job::Upload {
+        sources: made_up(),
+        destination: b"faux://".to_vec(),
+    };
+    let outcome = server.run(job, &options).await.unwrap();
+    assert_eq!((outcome.files_done, outcome.files_failed), (40, 0));
+    let job = Job::Download {
+        sources: vec![b"a".to_vec()],
+        destination: LocalDestination::Sink,
+    };
+    let outcome = server.run(job, &options).await.unwrap();
+    assert_eq!((outcome.files_done, outcome.files_failed), (40, 0));
+    assert_eq!(fs::read_dir(&remote).unwrap().count(), 2);
 }

@@ -16,8 +16,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod faux;
 mod location;
 mod policy;
 
+pub use faux::{Faux, FauxContent, FauxDirectory, FauxSequence, FauxSource};
 pub use location::{Host, Location, ParseLocationError, RemoteLocation};
 pub use policy::{Direction, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};

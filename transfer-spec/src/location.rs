@@ -8,6 +8,8 @@ use std::{
     str::FromStr,
 };
 
+use crate::Faux;
+
 /// A host as people name it, normalised so that equal hosts compare equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
@@ -102,6 +104,8 @@ pub enum Location {
     Local(PathBuf),
     /// On another one.
     Remote(RemoteLocation),
+    /// Nowhere: synthetic files, or a place that discards.
+    Faux(Faux),
 }
 
 /// Why a text is not a location.
@@ -128,6 +132,9 @@ pub enum ParseLocationError {
     /// A URL of another kind.
     #[error("'{0}' URLs are not served here: use fasp://USER@HOST:PORT/PATH or HOST:PATH")]
     Scheme(String),
+    /// A `faux` URL that describes no files.
+    #[error("that is not a faux URL: {0}")]
+    Faux(String),
     /// A password inside a URL, where process lists and histories show it.
     #[error("a password must not stand in a URL: it is asked for, or taken from ASPERA_SCP_PASS")]
     PasswordInUrl,
@@ -156,6 +163,7 @@ impl Location {
         if let Some((scheme, rest)) = split_scheme(bytes) {
             return match scheme {
                 "fasp" => parse_url(rest).map(Self::Remote),
+                "faux" => Faux::parse(rest).map(Self::Faux),
                 _ => Err(ParseLocationError::Scheme(format!("{scheme}://"))),
             };
         }

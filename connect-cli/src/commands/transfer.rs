@@ -1,7 +1,7 @@
 //! `upload` and `download`.
 
 use fasp_net::{
-    engine::Sources,
+    engine::{Source, Sources},
     request::TransferOptions,
     transfer::{Job, Remote, Transfer},
 };
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::CommandError,
     exit::ExitStatus,
-    resolve::{Carrier, Server, TransferRequest, Work},
+    resolve::{Carrier, LocalSource, Server, TransferRequest, Work},
     ui::{self, ProgressBar, Ui},
 };
 
@@ -67,7 +67,7 @@ fn job(work: Work) -> Result<Job, CommandError> {
             sources,
             destination,
         } => Job::Upload {
-            sources: Sources::local(&sources)?,
+            sources: sources_of(sources)?,
             destination,
         },
         Work::Download {
@@ -78,6 +78,14 @@ fn job(work: Work) -> Result<Job, CommandError> {
             destination,
         },
     })
+}
+
+fn sources_of(sources: Vec<LocalSource>) -> Result<Sources, fasp_net::Error> {
+    let items = sources.into_iter().map(|source| match source {
+        LocalSource::Path(path) => Source::local(&path),
+        LocalSource::Faux(faux) => Ok(Source::Faux(faux)),
+    });
+    Sources::new(items.collect::<Result<_, _>>()?)
 }
 
 /// Starts the transfer; what is returned beside it has to live as long.

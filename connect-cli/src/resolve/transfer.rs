@@ -9,8 +9,11 @@ use fasp_core::{DatagramCipher, RatePolicy};
 use fasp_net::{
     event::ShownText,
     request::{DATAGRAM_MAX, DATAGRAM_MIN, TransferOptions},
+    transfer::LocalDestination,
 };
-use transfer_spec::{Host, Location, ParseLocationError, Preserve, RemoteLocation};
+use transfer_spec::{
+    Faux, FauxSource, Host, Location, ParseLocationError, Preserve, RemoteLocation,
+};
 
 use crate::{
     args::{ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
@@ -90,8 +93,8 @@ pub enum NewHostKeys {
 pub enum Work {
     /// From here to the server.
     Upload {
-        /// Files and directories here.
-        sources: Vec<PathBuf>,
+        /// Files and directories here, or made up here.
+        sources: Vec<LocalSource>,
         /// The path there.
         destination: Vec<u8>,
     },
@@ -99,9 +102,18 @@ pub enum Work {
     Download {
         /// Files and directories there.
         sources: Vec<Vec<u8>>,
-        /// The path here.
-        destination: PathBuf,
+        /// The path here, or nowhere.
+        destination: LocalDestination,
     },
+}
+
+/// Something to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalSource {
+    /// A file or directory.
+    Path(PathBuf),
+    /// Synthetic files.
+    Faux(FauxSource),
 }
 
 /// Resolves `upload`.
@@ -126,7 +138,12 @@ pub fn upload(
     let sources = sources
         .iter()
         .map(|source| match parse(source)? {
-            Location::Local(path) => Ok(path),
+            Location::Local(path) => Ok(LocalSource::Path(path)),
+            Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
+            Location::Faux(Faux::Sink) => Err(CommandError::arguments(
+                "faux:// alone is a destination and holds no files",
+                "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
+            )),
             Location::Remote(_) => Err(CommandError::arguments(
                 format!("the source '{}' is on another machine", shown(source)),
                 format!(
@@ -158,14 +175,24 @@ pub fn download(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<TransferRequest, CommandError> {
     let (destination, sources) = split_last(&args.paths)?;
-    let Location::Local(destination) = parse(destination)? else {
-        return Err(CommandError::arguments(
-            format!(
-                "the destination '{}' is on another machine",
-                shown(destination)
-            ),
-            "name a path here; to send files, use connect-cli upload",
-        ));
+    let destination = match parse(destination)? {
+        Location::Local(path) => LocalDestination::Path(path),
+        Location::Faux(Faux::Sink) => LocalDestination::Sink,
+        Location::Faux(Faux::Source(_)) => {
+            return Err(CommandError::arguments(
+                format!("the destination '{}' is a source", shown(destination)),
+                "to throw away what arrives, write faux://",
+            ));
+        }
+        Location::Remote(_) => {
+            return Err(CommandError::arguments(
+                format!(
+                    "the destination '{}' is on another machine",
+                    shown(destination)
+                ),
+                "name a path here; to send files, use connect-cli upload",
+            ));
+        }
     };
     let mut remotes = sources.iter().map(|source| remote(source));
     let first = remotes.next().unwrap_or_else(|| Err(too_few_paths()))?;
@@ -292,7 +319,7 @@ fn too_few_paths() -> CommandError {
 fn remote(text: &OsStr) -> Result<RemoteLocation, CommandError> {
     match parse(text)? {
         Location::Remote(remote) => Ok(remote),
-        Location::Local(_) => Err(CommandError::arguments(
+        Location::Local(_) | Location::Faux(_) => Err(CommandError::arguments(
             format!("'{}' is on this machine", shown(text)),
             "name it as [USER@]HOST:PATH",
         )),

@@ -158,7 +158,7 @@ impl Session {
         let mut random = fastrand::Rng::with_seed(config.seed);
         let skip_at = random.u64(1..2048);
         // An eighth of the socket's buffer between two reports keeps the sender's window moving.
-        let report_bytes = u64::from(config.receive_buffer / 8).clamp(16 << 10, 256 << 10);
+        let report_bytes = u64::from(config.receive_buffer / 8).clamp(16 << 10, 512 << 10);
         Self {
             id: config.keys.session,
             side: config.side,

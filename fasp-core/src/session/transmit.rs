@@ -363,6 +363,7 @@ impl Session {
         batch.destination = Some(to);
         let number = self.sent.next_number();
         let size = batch.end_datagram(number, start, carried.and_then(|c| c.block));
+        let wire = size as u64 + WIRE_OVERHEAD;
         // A datagram is at most 9,216 bytes.
         if let Some(carried) = carried {
             if !self.sent.has_in_flight() {
@@ -375,8 +376,11 @@ impl Session {
         } else {
             self.sent.push_untracked(now);
         }
-        let wire = size as u64 + WIRE_OVERHEAD;
-        self.pacer.on_sent(wire);
+        // Reports do not wait for the pacer. Charged to it, those of a fast transfer would put the receiver, whose rate is
+        // that of its few pages, so deep into debt that the page with its results waited for seconds.
+        if carried.is_some() || self.role == Role::Sender {
+            self.pacer.on_sent(wire);
+        }
         self.usage.on_sent(wire);
         self.statistics.datagrams_sent += 1;
         self.statistics.bytes_sent += size as u64;

@@ -7,9 +7,55 @@ use docroot::{Docroot, EntryPath, FileKind, LinkRule};
 use super::sources::beneath;
 use crate::Error;
 
+/// What names a destination that discards, as `ascp` does.
+const SINK: &[u8] = b"faux://";
+
 /// A resolved destination.
 #[derive(Debug, Clone)]
-pub struct Destination {
+pub enum Destination {
+    /// A place beneath a root.
+    Tree(Tree),
+    /// Nowhere: what arrives is checked and thrown away.
+    Sink,
+}
+
+impl Destination {
+    /// Resolves a destination beneath a root, as a server does for an upload; `faux://` discards.
+    ///
+    /// # Errors
+    /// [`Error::File`] with code 41 outside the root, 4 when the parent is missing; [`Error::NotADirectory`].
+    pub fn beneath(
+        root: &Docroot,
+        path: &[u8],
+        sources: usize,
+        create_dir: bool,
+    ) -> Result<Self, Error> {
+        match path.strip_prefix(SINK) {
+            Some(b"" | b"/") => Ok(Self::Sink),
+            _ => Tree::beneath(root, path, sources, create_dir).map(Self::Tree),
+        }
+    }
+
+    /// Resolves a local directory or new name, as a client does for a download of `sources`.
+    ///
+    /// # Errors
+    /// As [`Destination::beneath`].
+    pub fn local(path: &Path, sources: &[Vec<u8>], create_dir: bool) -> Result<Self, Error> {
+        Tree::local(path, sources, create_dir).map(Self::Tree)
+    }
+
+    /// Whether nothing is there yet.
+    pub fn is_new(&self) -> bool {
+        match self {
+            Self::Tree(tree) => tree.is_new,
+            Self::Sink => true,
+        }
+    }
+}
+
+/// A place beneath a root that received entries go to.
+#[derive(Debug, Clone)]
+pub struct Tree {
     root: Docroot,
     /// Directory that entries go into, beneath the root.
     base: EntryPath,
@@ -21,12 +67,8 @@ pub struct Destination {
     is_new: bool,
 }
 
-impl Destination {
-    /// Resolves a destination beneath a root, as a server does for an upload.
-    ///
-    /// # Errors
-    /// [`Error::File`] with code 41 outside the root, 4 when the parent is missing; [`Error::NotADirectory`].
-    pub fn beneath(
+impl Tree {
+    fn beneath(
         root: &Docroot,
         path: &[u8],
         sources: usize,
@@ -48,11 +90,7 @@ impl Destination {
         )
     }
 
-    /// Resolves a local destination, as a client does for a download of `sources`.
-    ///
-    /// # Errors
-    /// As [`Destination::beneath`].
-    pub fn local(path: &Path, sources: &[Vec<u8>], create_dir: bool) -> Result<Self, Error> {
+    fn local(path: &Path, sources: &[Vec<u8>], create_dir: bool) -> Result<Self, Error> {
         let shown = path.display().to_string();
         let failed = |source| Error::File {
             path: shown.clone(),
@@ -131,12 +169,12 @@ impl Destination {
     }
 
     /// The root that everything stays beneath.
-    pub fn root(&self) -> &Docroot {
+    pub(super) fn root(&self) -> &Docroot {
         &self.root
     }
 
     /// Whether nothing is there yet.
-    pub fn is_new(&self) -> bool {
+    pub(super) fn is_new(&self) -> bool {
         self.is_new
     }
 
@@ -201,7 +239,7 @@ mod tests {
         path: &str,
     ) -> Result<String, u8> {
         let root = Docroot::open(root).unwrap();
-        let destination = Destination::beneath(&root, dest.as_bytes(), sources, create)
+        let destination = Tree::beneath(&root, dest.as_bytes(), sources, create)
             .map_err(|e| e.code().number())?;
         destination
             .place(path.as_bytes())
@@ -241,14 +279,13 @@ mod tests {
     #[test]
     fn p9_a_download_accepts_only_what_was_asked_for() {
         let temp = tempfile::tempdir().unwrap();
-        let destination = Destination::local(temp.path(), &[b"/in/data/".to_vec()], false).unwrap();
+        let destination = Tree::local(temp.path(), &[b"/in/data/".to_vec()], false).unwrap();
         assert_eq!(destination.place(b"data/a").unwrap().to_string(), "data/a");
         assert_eq!(
             destination.place(b".bashrc").unwrap_err().code().number(),
             41
         );
-        let single =
-            Destination::local(&temp.path().join("mine"), &[b"theirs".to_vec()], false).unwrap();
+        let single = Tree::local(&temp.path().join("mine"), &[b"theirs".to_vec()], false).unwrap();
         assert_eq!(single.place(b"theirs").unwrap().to_string(), "mine");
     }
 }

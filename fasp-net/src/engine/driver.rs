@@ -178,7 +178,8 @@ impl Driver {
         }
         match &self.program {
             Program::Receiver(receiver) if !self.writes.is_empty() => {
-                receiver.store(bytes, std::mem::take(&mut self.writes));
+                let next = Vec::with_capacity(self.writes.len());
+                receiver.store(bytes, std::mem::replace(&mut self.writes, next));
             }
             _ => self.port.recycle(bytes),
         }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use docroot::{Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
+use docroot::{Docroot, Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
-use transfer_spec::SymlinkPolicy;
+use transfer_spec::{FauxSource, SymlinkPolicy};
 
-use super::sources::{Source, Sources, failure};
+use super::faux::Content;
+use super::sources::{Origin, Source, Sources, failure};
 use crate::Error;
 
 /// Pages are closed at this size.
@@ -26,7 +28,7 @@ pub(crate) struct Listed {
     /// Files in the page: number, path relative to the destination, size.
     pub(super) names: Vec<(u32, EntryPath, u64)>,
     /// Of these, the ones that travel as blocks.
-    pub(super) blocks: Vec<(u32, Source, LinkRule, u64)>,
+    pub(super) blocks: Vec<(u32, Origin, u64)>,
     /// What could not be listed.
     pub(super) failures: Vec<(String, ErrorCode, String)>,
     /// Left out on purpose, with the reason.
@@ -44,7 +46,7 @@ pub(super) enum Ask {
 }
 
 /// Small files that wait to be asked for, shared by the lister and the session.
-pub(super) type Asked = Arc<Mutex<BTreeMap<u32, (Source, LinkRule, u64)>>>;
+pub(super) type Asked = Arc<Mutex<BTreeMap<u32, (Origin, u64)>>>;
 
 /// The session's side of the lister.
 #[derive(Debug)]
@@ -109,7 +111,11 @@ struct Gone;
 impl Listing {
     fn run(&mut self, sources: &Sources) {
         for source in &sources.items {
-            if self.walk(source).is_err() {
+            let listed = match source {
+                Source::Tree { root, path } => self.walk(root, path),
+                Source::Faux(faux) => self.make_up(faux),
+            };
+            if listed.is_err() {
                 return;
             }
         }
@@ -118,37 +124,75 @@ impl Listing {
         self.close_page().ok();
     }
 
-    fn walk(&mut self, source: &Source) -> Result<(), Gone> {
+    fn walk(&mut self, root: &Docroot, source: &EntryPath) -> Result<(), Gone> {
         let symlinks = match self.options.symlinks {
             SymlinkPolicy::Follow => docroot::SymlinkPolicy::Follow,
             SymlinkPolicy::Copy => docroot::SymlinkPolicy::Copy,
             SymlinkPolicy::CopyForce => docroot::SymlinkPolicy::CopyForce,
             SymlinkPolicy::Skip => docroot::SymlinkPolicy::Skip,
         };
-        let base = source.path.parent().unwrap_or(EntryPath::root());
-        let walk = match source
-            .root
-            .walk(&source.path, WalkOptions::default().symlinks(symlinks))
-        {
+        let base = source.parent().unwrap_or(EntryPath::root());
+        let walk = match root.walk(source, WalkOptions::default().symlinks(symlinks)) {
             Ok(walk) => walk,
             Err(error) => {
-                self.fail(source.path.to_string(), &error);
+                self.fail(source.to_string(), &error);
                 return Ok(());
             }
         };
         for entry in walk {
             match entry {
                 Ok(entry) => match entry.path.strip_prefix(&base) {
-                    Some(path) => self.add(source, &entry, path)?,
+                    Some(path) => self.add(root, &entry, path)?,
                     None => self.fail(entry.path.to_string(), &docroot::Error::NotFound),
                 },
                 Err(error) => {
                     self.fail(docroot::escape_name(&error.path).into_owned(), &error.error);
                 }
             }
-            if self.current.page.len() >= PAGE || self.current.failures.len() >= 1000 {
-                self.close_page()?;
+            self.close_full_page()?;
+        }
+        Ok(())
+    }
+
+    /// Lists files that do not exist.
+    fn make_up(&mut self, faux: &FauxSource) -> Result<(), Gone> {
+        let name = match EntryPath::parse(faux.name().as_bytes()) {
+            Ok(name) => name,
+            Err(error) => {
+                self.fail(faux.name().to_owned(), &error);
+                return Ok(());
             }
+        };
+        let attributes = Attributes {
+            mode: 0o644,
+            ..made_now()
+        };
+        let directory = match faux {
+            FauxSource::File { size, .. } => {
+                return self.offer(Origin::Faux(Content::Zero), name, attributes, *size);
+            }
+            FauxSource::Directory(directory) => directory,
+        };
+        Record::Directory {
+            path: name.as_bytes(),
+            attributes: Attributes {
+                mode: 0o755,
+                ..attributes
+            },
+        }
+        .encode(&mut self.current.page);
+        for number in 1..=directory.count {
+            let path = EntryPath::parse(directory.name_of(number).as_bytes())
+                .and_then(|file| name.join(&file));
+            match path {
+                Ok(path) => {
+                    let content = Content::new(directory.content, u64::from(number));
+                    let size = directory.size_of(number);
+                    self.offer(Origin::Faux(content), path, attributes, size)?;
+                }
+                Err(error) => self.fail(directory.name_of(number), &error),
+            }
+            self.close_full_page()?;
         }
         Ok(())
     }
@@ -158,7 +202,7 @@ impl Listing {
         self.current.failures.push((path, code, text));
     }
 
-    fn add(&mut self, source: &Source, entry: &Entry, path: EntryPath) -> Result<(), Gone> {
+    fn add(&mut self, root: &Docroot, entry: &Entry, path: EntryPath) -> Result<(), Gone> {
         if path.is_reserved(&self.suffixes) {
             self.current
                 .notices
@@ -180,38 +224,40 @@ impl Listing {
                 Record::Symlink { file, name, target }.encode(&mut self.current.page);
                 Ok(())
             }
-            _ => self.add_file(source, entry, path, attributes),
+            _ => {
+                let origin = Origin::File {
+                    root: root.clone(),
+                    path: entry.path.clone(),
+                    rule: match self.options.symlinks {
+                        SymlinkPolicy::Follow => LinkRule::FollowBeneath,
+                        _ => LinkRule::Refuse,
+                    },
+                };
+                self.offer(origin, path, attributes, entry.attributes.size)
+            }
         }
     }
 
-    fn add_file(
+    /// Lists a file: with its content if it is small and surely wanted.
+    fn offer(
         &mut self,
-        source: &Source,
-        entry: &Entry,
+        origin: Origin,
         path: EntryPath,
         attributes: Attributes,
+        size: u64,
     ) -> Result<(), Gone> {
-        let size = entry.attributes.size;
-        let rule = match self.options.symlinks {
-            SymlinkPolicy::Follow => LinkRule::FollowBeneath,
-            _ => LinkRule::Refuse,
-        };
-        let origin = Source {
-            root: source.root.clone(),
-            path: entry.path.clone(),
-        };
         if size > MAX_SMALL_FILE {
             let file = self.list(&path, attributes, size);
-            self.current.blocks.push((file, origin, rule, size));
+            self.current.blocks.push((file, origin, size));
             return Ok(());
         }
         if self.options.asks_first {
             self.wait_for_room();
             let file = self.list(&path, attributes, size);
-            lock(&self.asked).insert(file, (origin, rule, size));
+            lock(&self.asked).insert(file, (origin, size));
             return Ok(());
         }
-        match read_small(&origin, rule, size) {
+        match origin.read_small(size) {
             Ok(content) => {
                 if self.current.page.len() + content.len() > 2 * PAGE {
                     self.close_page()?;
@@ -267,6 +313,13 @@ impl Listing {
         }
     }
 
+    fn close_full_page(&mut self) -> Result<(), Gone> {
+        if self.current.page.len() >= PAGE || self.current.failures.len() >= 1000 {
+            self.close_page()?;
+        }
+        Ok(())
+    }
+
     fn close_page(&mut self) -> Result<(), Gone> {
         let page = std::mem::take(&mut self.current);
         self.entered = None;
@@ -287,9 +340,7 @@ impl Listing {
     }
 }
 
-pub(super) fn lock(
-    asked: &Asked,
-) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Source, LinkRule, u64)>> {
+pub(super) fn lock(asked: &Asked) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Origin, u64)>> {
     // The map is whole after every single call, so a panic elsewhere leaves nothing half done.
     asked
         .lock()
@@ -304,21 +355,16 @@ fn attributes(entry: &Entry) -> Attributes {
     }
 }
 
-/// Reads a whole small file of the size it was listed with.
-fn read_small(source: &Source, rule: LinkRule, size: u64) -> Result<Vec<u8>, docroot::Error> {
-    if size == 0 {
-        return Ok(Vec::new());
+/// Attributes of something that comes into being as it is listed.
+fn made_now() -> Attributes {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Attributes {
+        mode: 0,
+        mtime: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        mtime_nanos: now.subsec_nanos(),
     }
-    let file = source.root.open_source(&source.path, rule)?;
-    if file.attributes().size != size {
-        return Err(docroot::Error::SourceChanged);
-    }
-    let mut content = vec![0; size as usize];
-    let read = file.read_at(&mut content, 0)?;
-    if read < content.len() {
-        return Err(docroot::Error::SourceChanged);
-    }
-    Ok(content)
 }
 
 /// The content thread: reads the small files that the receiver wants.
@@ -326,13 +372,13 @@ fn send_contents(asks: &Receiver<Ask>, pages: &Sender<Listed>, asked: &Asked) {
     let mut page = Vec::new();
     for Ask::Content { first, count } in asks {
         for file in first..first.saturating_add(count) {
-            let Some((source, rule, size)) = lock(asked).remove(&file) else {
+            let Some((origin, size)) = lock(asked).remove(&file) else {
                 continue;
             };
             if page.len() + size as usize > 2 * PAGE && !flush(&mut page, pages) {
                 return;
             }
-            match read_small(&source, rule, size) {
+            match origin.read_small(size) {
                 Ok(content) => Record::Content {
                     file,
                     content: &content,

@@ -13,6 +13,7 @@ mod command;
 mod commit;
 mod destination;
 mod driver;
+mod faux;
 mod lister;
 mod receiver;
 mod reporter;
@@ -21,7 +22,7 @@ mod sources;
 mod storage;
 
 pub use command::{Command, Finish, Handle, Report};
-pub use destination::Destination;
+pub use destination::{Destination, Tree};
 pub(crate) use driver::{Spawn, Work, spawn};
 pub(crate) use lister::ListOptions;
 pub(crate) use receiver::ReceiverOptions;

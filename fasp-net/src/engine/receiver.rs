@@ -1,5 +1,6 @@
 //! The receiving program: hands pages and blocks to the storage thread, and its results to the sender.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -7,15 +8,14 @@ use fasp_core::{BlockWrite, Event, Rate, Record, Session, Totals};
 
 use super::destination::Destination;
 use super::reporter::Reporter;
-use super::storage::{self, Job, QUEUE, Rules, Settled, SettledResult, StorageEvent};
+use super::storage::{self, Blocks, Gauge, IDLE, Job, QUEUE, Rules};
+use super::storage::{Settled, SettledResult, StorageEvent};
 use crate::Error;
 use crate::event::ShownText;
 use crate::port::Port;
 
 /// Jobs that may wait before the sender is told what the storage takes.
 const BUSY: usize = QUEUE / 2;
-/// Jobs below which the storage keeps up.
-const IDLE: usize = QUEUE / 8;
 /// The least that any storage is taken to do.
 const SLOWEST: Rate = Rate::from_kbps(1000);
 /// How often the storage's rate is measured.
@@ -33,13 +33,15 @@ pub(crate) struct ReceiverOptions {
 pub(super) struct ReceiverProgram {
     jobs: Sender<Job>,
     events: Receiver<StorageEvent>,
+    gauge: Arc<Gauge>,
     /// Files that have to get a result, once the list is complete.
     expected: Option<u64>,
     settled: u64,
     links: u64,
     is_finishing: bool,
     is_complete: bool,
-    written: u64,
+    /// Bytes of pages done with.
+    pages_done: u64,
     measured_at: Instant,
     measured: u64,
 }
@@ -47,16 +49,24 @@ pub(super) struct ReceiverProgram {
 impl ReceiverProgram {
     pub(super) fn new(options: ReceiverOptions, port: Port, now: Instant) -> Result<Self, Error> {
         let (sender, events) = unbounded();
-        let jobs = storage::start(options.destination, options.rules, port, sender)?;
+        let gauge = Arc::new(Gauge::default());
+        let jobs = storage::start(
+            options.destination,
+            options.rules,
+            port,
+            sender,
+            Arc::clone(&gauge),
+        )?;
         Ok(Self {
             jobs,
             events,
+            gauge,
             expected: None,
             settled: 0,
             links: 0,
             is_finishing: false,
             is_complete: false,
-            written: 0,
+            pages_done: 0,
             measured_at: now,
             measured: 0,
         })
@@ -69,12 +79,17 @@ impl ReceiverProgram {
 
     /// Whether datagrams can be taken: there is room for what they may bring.
     pub(super) fn has_room(&self) -> bool {
-        self.jobs.len() + 8 < QUEUE
+        let has_room = || self.jobs.len() + 8 < QUEUE;
+        has_room() || {
+            // The storage may have caught up before it was asked.
+            self.gauge.ask();
+            has_room()
+        }
     }
 
     /// Hands datagrams with new blocks to the storage.
     pub(super) fn store(&self, bytes: Vec<u8>, writes: Vec<BlockWrite>) {
-        self.job(Job::Blocks { bytes, writes });
+        self.job(Job::Blocks(Blocks { bytes, writes }));
     }
 
     fn job(&self, job: Job) {
@@ -139,10 +154,11 @@ impl ReceiverProgram {
                 reporter.listed(0, 0, true);
             }
             StorageEvent::PageDone(bytes) => {
-                self.written += bytes;
+                self.pages_done += bytes;
                 session.page_consumed(bytes);
             }
-            StorageEvent::Written(bytes) => self.written += bytes,
+            // Waking up was the point.
+            StorageEvent::Idle => {}
             StorageEvent::TreeDone => self.is_complete = true,
             StorageEvent::Violation(text) => {
                 session.close(now, Some((fasp_core::ErrorCode::Protocol, text)));
@@ -224,10 +240,12 @@ impl ReceiverProgram {
         if elapsed < MEASURE {
             return;
         }
-        let drained = Rate::from_bytes_in(self.written - self.measured, elapsed);
+        let written = self.pages_done + self.gauge.written();
+        let drained = Rate::from_bytes_in(written - self.measured, elapsed);
         self.measured_at = now;
-        self.measured = self.written;
+        self.measured = written;
         if waiting >= BUSY {
+            self.gauge.ask();
             session.set_storage_rate(Some(drained.scaled(0.9).max(SLOWEST)));
         }
     }

@@ -76,9 +76,9 @@ impl SenderProgram {
         if files > 0 || listed.end.is_some() {
             reporter.listed(files, listed.bytes, listed.end.is_some());
         }
-        for (file, source, rule, size) in listed.blocks {
+        for (file, origin, size) in listed.blocks {
             session.announce(file, size);
-            self.open.insert(file, source, rule, size);
+            self.open.insert(file, origin, size);
         }
         if let Some((last, ..)) = listed.names.last() {
             session.set_listed(last + 1);

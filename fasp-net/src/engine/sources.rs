@@ -5,16 +5,23 @@ use std::{collections::BTreeMap, io::IoSliceMut, path::Path, sync::Arc};
 use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile};
 use fasp_core::ErrorCode;
 use fasp_core::session::BlockRead;
+use transfer_spec::FauxSource;
 
+use super::faux::Content;
 use crate::Error;
 
-/// One file or directory to send, and the root that it must not leave.
+/// One file or directory to send.
 #[derive(Debug, Clone)]
-pub struct Source {
-    /// The root it lies beneath.
-    pub root: Docroot,
-    /// Where it is beneath the root.
-    pub path: EntryPath,
+pub enum Source {
+    /// What lies beneath a root that it must not leave.
+    Tree {
+        /// The root.
+        root: Docroot,
+        /// Where it is beneath the root.
+        path: EntryPath,
+    },
+    /// What is made up as it is sent.
+    Faux(FauxSource),
 }
 
 /// Everything to send.
@@ -25,22 +32,25 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Takes what there is to send.
+    ///
+    /// # Errors
+    /// [`Error::Nothing`] for an empty list.
+    pub fn new(items: Vec<Source>) -> Result<Self, Error> {
+        if items.is_empty() {
+            Err(Error::Nothing)
+        } else {
+            Ok(Self { items })
+        }
+    }
+
     /// Takes local paths as the user named them; each must exist.
     ///
     /// # Errors
     /// [`Error::File`] for the first that cannot be found, [`Error::Nothing`] for an empty list.
     pub fn local<P: AsRef<Path>>(paths: &[P]) -> Result<Self, Error> {
-        let mut items = Vec::with_capacity(paths.len());
-        for path in paths {
-            let path = path.as_ref();
-            let failed = |source| Error::File {
-                path: path.display().to_string(),
-                source,
-            };
-            let (root, entry) = Docroot::for_source(path).map_err(failed)?;
-            items.push(Source::existing(root, entry).map_err(failed)?);
-        }
-        Self::new(items)
+        let items = paths.iter().map(|path| Source::local(path.as_ref()));
+        Self::new(items.collect::<Result<_, _>>()?)
     }
 
     /// Takes paths beneath one root, as a client named them; each must exist.
@@ -59,22 +69,60 @@ impl Sources {
         }
         Self::new(items)
     }
+}
 
-    fn new(items: Vec<Source>) -> Result<Self, Error> {
-        if items.is_empty() {
-            Err(Error::Nothing)
-        } else {
-            Ok(Self { items })
+impl Source {
+    /// Takes a local path as the user named it; it must exist.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn local(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::File {
+            path: path.display().to_string(),
+            source,
+        };
+        let (root, entry) = Docroot::for_source(path).map_err(failed)?;
+        Self::existing(root, entry).map_err(failed)
+    }
+
+    fn existing(root: Docroot, path: EntryPath) -> Result<Self, docroot::Error> {
+        match root.stat(&path, LinkRule::Refuse)? {
+            Some(_) => Ok(Self::Tree { root, path }),
+            None => Err(docroot::Error::NotFound),
         }
     }
 }
 
-impl Source {
-    fn existing(root: Docroot, path: EntryPath) -> Result<Self, docroot::Error> {
-        match root.stat(&path, LinkRule::Refuse)? {
-            Some(_) => Ok(Self { root, path }),
-            None => Err(docroot::Error::NotFound),
+/// Where the bytes of one file come from.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// A file beneath a root.
+    File {
+        root: Docroot,
+        path: EntryPath,
+        rule: LinkRule,
+    },
+    /// Nowhere.
+    Faux(Content),
+}
+
+impl Origin {
+    /// Reads a whole small file of the size it was listed with.
+    pub(super) fn read_small(&self, size: u64) -> Result<Vec<u8>, docroot::Error> {
+        let mut content = vec![0; size as usize];
+        match self {
+            // Nothing to open, as before there was anything to read.
+            _ if size == 0 => {}
+            Self::Faux(made_up) => made_up.fill(0, &mut content),
+            Self::File { root, path, rule } => {
+                let file = root.open_source(path, *rule)?;
+                if file.attributes().size != size || file.read_at(&mut content, 0)? < content.len()
+                {
+                    return Err(docroot::Error::SourceChanged);
+                }
+            }
         }
+        Ok(content)
     }
 }
 
@@ -99,8 +147,7 @@ const MAX_OPEN: usize = 256;
 /// A file that travels as blocks.
 #[derive(Debug)]
 struct BlockFile {
-    source: Source,
-    rule: LinkRule,
+    origin: Origin,
     size: u64,
     file: Option<Arc<SourceFile>>,
     /// What the file was when it was first opened.
@@ -119,10 +166,9 @@ pub(super) struct OpenSources {
 }
 
 impl OpenSources {
-    pub(super) fn insert(&mut self, file: u32, source: Source, rule: LinkRule, size: u64) {
+    pub(super) fn insert(&mut self, file: u32, origin: Origin, size: u64) {
         let entry = BlockFile {
-            source,
-            rule,
+            origin,
             size,
             file: None,
             identity: None,
@@ -147,6 +193,12 @@ impl OpenSources {
         let Some(first) = reads.first() else {
             return Ok(());
         };
+        if let Some(Origin::Faux(content)) = self.files.get(&first.file).map(|f| &f.origin) {
+            for (room, read) in rooms.iter_mut().zip(reads) {
+                content.fill(read.offset, room);
+            }
+            return Ok(());
+        }
         let wanted: usize = reads.iter().map(|r| r.length).sum();
         let file = self.open(first.file, first.offset + wanted as u64)?;
         let read = file.read_vectored_at(rooms, first.offset)?;
@@ -190,12 +242,10 @@ impl OpenSources {
         let file = match &entry.file {
             Some(file) => Arc::clone(file),
             None => {
-                let file = Arc::new(
-                    entry
-                        .source
-                        .root
-                        .open_source(&entry.source.path, entry.rule)?,
-                );
+                let Origin::File { root, path, rule } = &entry.origin else {
+                    return Err(docroot::Error::NotFound);
+                };
+                let file = Arc::new(root.open_source(path, *rule)?);
                 let identity = file.identity();
                 if file.attributes().size != entry.size
                     || entry.identity.is_some_and(|i| i != identity)

@@ -7,7 +7,7 @@ use fasp_core::{KeyMaterial, Rate, RateLimits, Role, SessionConfig, SessionId, S
 use transfer_spec::Direction;
 use zeroize::Zeroizing;
 
-use super::Job;
+use super::{Job, LocalDestination};
 use crate::Error;
 use crate::control::message::{Accept, BindingKind, Hello, Open, VERSION};
 use crate::control::{ControlReceiver, ControlSender, Message, message};
@@ -133,11 +133,12 @@ impl Plan {
             Job::Download {
                 sources,
                 destination,
-            } => Self::Receive(Destination::local(
-                &destination,
-                &sources,
-                options.create_dir,
-            )?),
+            } => Self::Receive(match destination {
+                LocalDestination::Path(path) => {
+                    Destination::local(&path, &sources, options.create_dir)?
+                }
+                LocalDestination::Sink => Destination::Sink,
+            }),
         })
     }
 

@@ -39,9 +39,24 @@ pub enum Job {
     Download {
         /// What to fetch, beneath the account's docroot.
         sources: Vec<Vec<u8>>,
-        /// Local directory, or the new name of a single source.
-        destination: PathBuf,
+        /// Where to put it.
+        destination: LocalDestination,
     },
+}
+
+/// Where a download goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalDestination {
+    /// A directory, or the new name of a single source.
+    Path(PathBuf),
+    /// Nowhere: what arrives is checked and thrown away.
+    Sink,
+}
+
+impl From<PathBuf> for LocalDestination {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
 }
 
 /// A running transfer.

@@ -5,7 +5,6 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +13,7 @@ use fasp_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{Job, agree, explain, pump::BadEnd};
+use super::{Job, LocalDestination, agree, explain, pump::BadEnd};
 use crate::{
     Error,
     control::{
@@ -202,7 +201,7 @@ impl Probe {
             // The start directory itself: the session ends before anything of it is asked for.
             Role::Receiver => Job::Download {
                 sources: vec![Vec::new()],
-                destination: PathBuf::new(),
+                destination: LocalDestination::Sink,
             },
         };
         let open = agree::open(transfer, *client_random, &job, &options);

@@ -50,12 +50,24 @@ impl Figures {
     }
 }
 
+/// Whether the file system of the copy is synced before the clock stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// The program has done what it does about that.
+    Never,
+    /// Once, behind the program.
+    Once,
+}
+
 /// Runs a client to its end beside a server that is up, then compares the copy.
+///
+/// With `sync`, the copy is not there before its file system has been synced once.
 pub(crate) fn run(
     client: &mut Command,
     server: Option<u32>,
     source: &Path,
     copy: &Path,
+    sync: Sync,
 ) -> Result<Figures, Failure> {
     let before = server.map(Usage::of).unwrap_or_default();
     let mine = children_cpu();
@@ -69,6 +81,9 @@ pub(crate) fn run(
         }
         std::thread::sleep(Duration::from_millis(2));
     };
+    if status.success() && sync == Sync::Once {
+        rustix::fs::syncfs(fs::File::open(copy)?)?;
+    }
     let seconds = began.elapsed().as_secs_f64();
     if !status.success() {
         return Err(format!("{status}").into());

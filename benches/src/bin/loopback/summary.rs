@@ -6,7 +6,7 @@ use crate::measure::Figures;
 use crate::options::What;
 
 /// Peers that we are compared with, round by round.
-const RIVALS: [&str; 2] = ["curl", "scp"];
+const RIVALS: [&str; 3] = ["curl", "scp", "rsyncd"];
 
 #[derive(Debug)]
 pub(crate) struct Summary {
@@ -76,9 +76,9 @@ impl fmt::Display for Summary {
         };
         writeln!(
             f,
-            "| median | {unit} | CPU s per GB | peak MiB, client / server | times curl | times scp |"
+            "| median | {unit} | CPU s per GB | peak MiB, client / server | times curl | times scp | times rsyncd |"
         )?;
-        writeln!(f, "|---|---|---|---|---|---|")?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
         for name in self.names() {
             let speed = match self.what {
                 What::Big => format!("{:.2}", self.median(name, Figures::gbit_per_s)),
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(summary.ratios("ours", "scp"), [2.0, 3.0, 4.0]);
         let text = summary.to_string();
         assert!(
-            text.contains("| ours | 8.00 | 0.00 | 0 / 0 | | 3.00 |"),
+            text.contains("| ours | 8.00 | 0.00 | 0 / 0 | | 3.00 | |"),
             "{text}"
         );
         assert!(text.find("| ours").unwrap() < text.find("| scp").unwrap());

@@ -112,7 +112,7 @@ fn show(ui: &Ui, stage: &Stage, runtime: &Runtime, size: u64) -> Result<(), Comm
     let back = stage.path("back");
     let download = Job::Download {
         sources: vec![b"tree".to_vec()],
-        destination: back.clone(),
+        destination: back.clone().into(),
     };
     let outcome = stage.transfer(runtime, download, &options)?;
     steps.push(Step::new("download, loopback", &outcome));

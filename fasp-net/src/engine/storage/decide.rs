@@ -1,0 +1,255 @@
+//! What becomes of a listed entry: where it goes, and whether it is wanted at all.
+
+use std::collections::HashMap;
+
+use docroot::{Dir, EntryPath, Existing, FileKind, Metadata, Timestamp};
+use fasp_core::Attributes;
+use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
+
+use super::Rules;
+use crate::engine::destination::Destination;
+
+/// Directories kept open.
+const MAX_DIRS: usize = 128;
+/// Permission bits of new directories, less the umask.
+const DIRECTORY_MODE: u32 = 0o777;
+
+/// A listed file that is wanted.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) path: Vec<u8>,
+    pub(super) size: u64,
+    pub(super) place: Place,
+}
+
+/// Where a file goes.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Into a directory.
+    Dir {
+        dir: Dir,
+        name: Vec<u8>,
+        metadata: Metadata,
+        existing: Existing,
+    },
+    /// Nowhere.
+    Sink,
+}
+
+/// Decides about entries and makes the directories that they go into.
+#[derive(Debug)]
+pub(super) struct Decider {
+    destination: Destination,
+    rules: Rules,
+    dirs: HashMap<Vec<u8>, Dir>,
+    links: Vec<Link>,
+    directories: Vec<(EntryPath, Metadata)>,
+}
+
+/// A symbolic link that waits for the end.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) file: u32,
+    place: EntryPath,
+    target: Vec<u8>,
+}
+
+impl Link {
+    /// Where it goes beneath the destination's root.
+    pub(super) fn path(&self) -> Vec<u8> {
+        self.place.as_bytes().to_vec()
+    }
+}
+
+impl Decider {
+    pub(super) fn new(destination: Destination, rules: Rules) -> Self {
+        Self {
+            destination,
+            rules,
+            dirs: HashMap::new(),
+            links: Vec::new(),
+            directories: Vec::new(),
+        }
+    }
+
+    /// Decides about a file; nothing when it is to be left alone.
+    pub(super) fn file(
+        &mut self,
+        path: &[u8],
+        attributes: Attributes,
+        size: u64,
+    ) -> Result<Option<Target>, docroot::Error> {
+        let path_in_list = path.to_vec();
+        let Destination::Tree(tree) = &self.destination else {
+            return Ok(Some(Target {
+                path: path_in_list,
+                size,
+                place: Place::Sink,
+            }));
+        };
+        let (place, is_new) = (tree.place(path)?, tree.is_new());
+        let dir = self.enter(&place)?;
+        let name = place.file_name().unwrap_or_default().to_vec();
+        let existing = if is_new {
+            Existing::Refuse
+        } else {
+            match self.existing(&dir, &name, attributes, size)? {
+                Some(existing) => existing,
+                None => return Ok(None),
+            }
+        };
+        let metadata = self.metadata(attributes);
+        Ok(Some(Target {
+            path: path_in_list,
+            size,
+            place: Place::Dir {
+                dir,
+                name,
+                metadata,
+                existing,
+            },
+        }))
+    }
+
+    /// Makes a directory; its own times and mode wait for the end.
+    pub(super) fn directory(&mut self, path: &[u8], attributes: Attributes) {
+        let Destination::Tree(tree) = &self.destination else {
+            return;
+        };
+        let created = tree.place(path).and_then(|path| {
+            tree.root().create_dirs(&path, DIRECTORY_MODE)?;
+            Ok(path)
+        });
+        match created {
+            Ok(path) => {
+                let metadata = self.metadata(attributes);
+                if metadata != Metadata::default() {
+                    self.directories.push((path, metadata));
+                }
+            }
+            // What belongs inside will fail with the same error, file by file.
+            Err(error) => tracing::debug!(%error, "directory not created"),
+        }
+    }
+
+    /// Keeps a link for the end (rule P-5); false when links are to be left out.
+    pub(super) fn symlink(
+        &mut self,
+        file: u32,
+        path: &[u8],
+        target: &[u8],
+    ) -> Result<bool, docroot::Error> {
+        let place = match &self.destination {
+            Destination::Tree(tree) => tree.place(path)?,
+            Destination::Sink => EntryPath::parse(path)?,
+        };
+        if self.rules.symlinks == SymlinkPolicy::Skip {
+            return Ok(false);
+        }
+        self.links.push(Link {
+            file,
+            place,
+            target: target.to_vec(),
+        });
+        Ok(true)
+    }
+
+    /// Takes the links that have waited for the end.
+    pub(super) fn take_links(&mut self) -> Vec<Link> {
+        std::mem::take(&mut self.links)
+    }
+
+    pub(super) fn create_link(&mut self, link: &Link) -> Result<(), docroot::Error> {
+        let existing = match self.rules.symlinks {
+            SymlinkPolicy::CopyForce => Existing::Replace,
+            _ => Existing::Refuse,
+        };
+        let Destination::Tree(tree) = &self.destination else {
+            return Ok(());
+        };
+        let root = tree.root().clone();
+        self.enter(&link.place)?;
+        root.create_symlink(&link.place, &link.target, existing)
+    }
+
+    /// Gives the directories the times and modes that they should have.
+    pub(super) fn finish_directories(&mut self) {
+        self.dirs.clear();
+        // Deepest first: setting a parent's times must come after its last change.
+        let mut directories = std::mem::take(&mut self.directories);
+        let Destination::Tree(tree) = &self.destination else {
+            return;
+        };
+        directories.sort_by_key(|(path, _)| std::cmp::Reverse(path.depth()));
+        for (path, metadata) in directories {
+            let applied = tree
+                .root()
+                .dir(&path)
+                .and_then(|dir| dir.set_metadata(&metadata));
+            if let Err(error) = applied {
+                tracing::debug!(%error, "directory attributes not kept");
+            }
+        }
+    }
+
+    /// Opens the directory of an entry, making it if it is missing.
+    fn enter(&mut self, path: &EntryPath) -> Result<Dir, docroot::Error> {
+        let parent = path.parent().unwrap_or(EntryPath::root());
+        if let Some(dir) = self.dirs.get(parent.as_bytes()) {
+            return Ok(dir.clone());
+        }
+        let Destination::Tree(tree) = &self.destination else {
+            return Err(docroot::Error::NotFound);
+        };
+        let dir = tree.root().create_dirs(&parent, DIRECTORY_MODE)?;
+        if self.dirs.len() >= MAX_DIRS {
+            self.dirs.clear();
+        }
+        self.dirs.insert(parent.as_bytes().to_vec(), dir.clone());
+        Ok(dir)
+    }
+
+    /// Applies the overwrite policy; nothing when what is there stays.
+    fn existing(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        attributes: Attributes,
+        size: u64,
+    ) -> Result<Option<Existing>, docroot::Error> {
+        let Some(found) = dir.stat(name)? else {
+            return Ok(Some(Existing::Refuse));
+        };
+        if found.kind == FileKind::Directory {
+            return Err(docroot::Error::IsADirectory);
+        }
+        let theirs = (attributes.mtime, attributes.mtime_nanos);
+        let ours = (found.mtime.seconds, found.mtime.nanos);
+        let is_file = found.kind == FileKind::File;
+        let is_same = is_file
+            && found.size == size
+            && ours == theirs
+            && self.rules.resume != ResumePolicy::None;
+        let replace = match self.rules.overwrite {
+            OverwritePolicy::Always => true,
+            OverwritePolicy::Never => false,
+            OverwritePolicy::Diff => !is_same,
+            OverwritePolicy::Older => ours < theirs,
+            OverwritePolicy::DiffOlder => !is_same && ours < theirs,
+        };
+        Ok(replace.then_some(Existing::Replace))
+    }
+
+    fn metadata(&self, attributes: Attributes) -> Metadata {
+        let Preserve { times, mode, .. } = self.rules.preserve;
+        let mtime = Timestamp {
+            seconds: attributes.mtime,
+            nanos: attributes.mtime_nanos,
+        };
+        Metadata {
+            mtime: times.then_some(mtime),
+            atime: None,
+            mode: mode.then_some(attributes.mode),
+        }
+    }
+}

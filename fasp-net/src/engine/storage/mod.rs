@@ -1,0 +1,368 @@
+//! The storage thread of a receiving session: reads pages, decides, creates and writes files.
+
+mod decide;
+mod gauge;
+mod write;
+
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
+use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
+
+use self::decide::Decider;
+pub(super) use self::gauge::{Gauge, IDLE};
+use self::write::Writer;
+use super::commit;
+use super::destination::Destination;
+use crate::Error;
+use crate::port::Port;
+
+/// Jobs waiting for the thread; the session stops taking datagrams when there are this many.
+pub(super) const QUEUE: usize = 128;
+
+/// Buffers with blocks that are written together, at most: what they have in common goes out in one system call.
+const TOGETHER: usize = 8;
+
+/// What to do about files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) overwrite: OverwritePolicy,
+    pub(crate) resume: ResumePolicy,
+    pub(crate) preserve: Preserve,
+    pub(crate) symlinks: SymlinkPolicy,
+}
+
+/// Work for the thread.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// A page of the sender's.
+    Page(Vec<u8>),
+    /// Datagrams with blocks.
+    Blocks(Blocks),
+    /// Every byte of this file has been handed over.
+    Complete { file: u32 },
+    /// The digest of this file did not agree.
+    Damaged { file: u32 },
+    /// Every other file has its result: links and directories are left.
+    Finish,
+}
+
+/// A buffer of datagrams and the blocks in it; their positions are within `bytes`.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    pub(super) bytes: Vec<u8>,
+    pub(super) writes: Vec<BlockWrite>,
+}
+
+/// What the thread and the commit thread tell the session.
+#[derive(Debug)]
+pub(super) enum StorageEvent {
+    /// Ask the sender for the blocks of this file.
+    Request { file: u32, size: u64 },
+    /// Ask for the content of this small file.
+    Want { file: u32 },
+    /// The sender's digest.
+    Digest { file: u32, digest: u64 },
+    /// Listed: how many files and bytes the page named.
+    Listed { files: u64, bytes: u64 },
+    /// Results.
+    Settled(Vec<Settled>),
+    /// A link waits for the end.
+    Link,
+    /// The list is complete.
+    End { files: u32 },
+    /// A page of this many bytes is done with.
+    PageDone(u64),
+    /// The queue is short again, which the session wanted to know.
+    Idle,
+    /// Links and directories are done as well.
+    TreeDone,
+    /// The sender broke the protocol.
+    Violation(&'static str),
+}
+
+/// A file's result.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) file: u32,
+    pub(super) path: Vec<u8>,
+    pub(super) result: SettledResult,
+}
+
+#[derive(Debug)]
+pub(super) enum SettledResult {
+    Done { size: u64 },
+    Skipped,
+    Failed { code: ErrorCode, text: String },
+}
+
+impl Settled {
+    pub(super) fn done(file: u32, path: Vec<u8>, size: u64) -> Self {
+        Self {
+            file,
+            path,
+            result: SettledResult::Done { size },
+        }
+    }
+
+    pub(super) fn failed(file: u32, path: Vec<u8>, error: &docroot::Error) -> Self {
+        let result = SettledResult::Failed {
+            code: error.code(),
+            text: error.to_string(),
+        };
+        Self { file, path, result }
+    }
+}
+
+/// How the threads that store speak to the session.
+#[derive(Debug, Clone)]
+struct Voice(Sender<StorageEvent>);
+
+impl Voice {
+    fn tell(&self, event: StorageEvent) {
+        // A session that has ended needs to hear nothing more.
+        self.0.send(event).ok();
+    }
+
+    fn settle(&self, settled: Settled) {
+        self.tell(StorageEvent::Settled(vec![settled]));
+    }
+
+    fn skipped(&self, file: u32, path: Vec<u8>) {
+        let result = SettledResult::Skipped;
+        self.settle(Settled { file, path, result });
+    }
+}
+
+#[derive(Debug)]
+struct Storage {
+    decider: Decider,
+    writer: Writer,
+    voice: Voice,
+    port: Port,
+    gauge: Arc<Gauge>,
+}
+
+/// Starts the storage and commit threads of a session.
+pub(super) fn start(
+    destination: Destination,
+    rules: Rules,
+    port: Port,
+    events: Sender<StorageEvent>,
+    gauge: Arc<Gauge>,
+) -> Result<Sender<Job>, Error> {
+    let commits = commit::start(events.clone())?;
+    let (sender, jobs) = bounded(QUEUE);
+    let voice = Voice(events);
+    let mut storage = Storage {
+        decider: Decider::new(destination, rules),
+        writer: Writer::new(voice.clone(), commits),
+        voice,
+        port,
+        gauge,
+    };
+    thread::Builder::new()
+        .name("fasp-storage".into())
+        .spawn(move || storage.run(&jobs))
+        .map_err(Error::Thread)?;
+    Ok(sender)
+}
+
+/// A file that failed, with its path.
+type Failure = (u32, Vec<u8>, docroot::Error);
+
+impl Storage {
+    fn run(&mut self, jobs: &Receiver<Job>) {
+        let mut blocks = Vec::with_capacity(TOGETHER);
+        for job in jobs {
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                next = self.act(job, jobs, &mut blocks);
+            }
+            if self.gauge.is_asked_for(jobs.len()) {
+                self.voice.tell(StorageEvent::Idle);
+            }
+        }
+    }
+
+    /// Does one job, with those behind it that can be done together; returns the next if it had to be taken to know.
+    fn act(&mut self, job: Job, jobs: &Receiver<Job>, blocks: &mut Vec<Blocks>) -> Option<Job> {
+        match job {
+            Job::Page(page) => {
+                self.on_page(&page);
+                self.voice.tell(StorageEvent::PageDone(page.len() as u64));
+            }
+            Job::Blocks(first) => {
+                blocks.push(first);
+                let next = more_blocks(jobs, blocks);
+                self.write(blocks);
+                return next;
+            }
+            Job::Complete { file } => self.writer.complete(file),
+            Job::Damaged { file } => self.writer.fail(file, &docroot::Error::SourceChanged),
+            Job::Finish => self.finish(),
+        }
+        None
+    }
+
+    fn write(&mut self, blocks: &mut Vec<Blocks>) {
+        let count = self.writer.write(blocks);
+        self.gauge.add(count);
+        for Blocks { bytes, .. } in blocks.drain(..) {
+            self.port.recycle(bytes);
+        }
+    }
+
+    fn on_page(&mut self, page: &[u8]) {
+        let mut entered: &[u8] = b"";
+        let mut listed = (0, 0);
+        let mut settled = Vec::new();
+        for record in Records::new(page) {
+            let Ok(record) = record else {
+                self.voice.tell(StorageEvent::Violation("malformed page"));
+                return;
+            };
+            match &record {
+                Record::Enter { path } => entered = path,
+                Record::File { size, .. } => listed = (listed.0 + 1, listed.1 + size),
+                Record::SmallFile { content, .. } => {
+                    listed = (listed.0 + 1, listed.1 + content.len() as u64);
+                }
+                Record::Symlink { .. } => listed.0 += 1,
+                _ => {}
+            }
+            match self.on_record(record, entered) {
+                Some(Ok(())) => {}
+                Some(Err((file, path, error))) => settled.push(Settled::failed(file, path, &error)),
+                None => {
+                    self.voice.tell(StorageEvent::Violation("malformed page"));
+                    return;
+                }
+            }
+        }
+        if listed.0 > 0 {
+            self.voice.tell(StorageEvent::Listed {
+                files: listed.0,
+                bytes: listed.1,
+            });
+        }
+        if !settled.is_empty() {
+            self.voice.tell(StorageEvent::Settled(settled));
+        }
+    }
+
+    /// Acts on one record; nothing for one that a sender does not send.
+    fn on_record(&mut self, record: Record<'_>, entered: &[u8]) -> Option<Result<(), Failure>> {
+        match record {
+            Record::Enter { .. } => {}
+            Record::Directory { path, attributes } => self.decider.directory(path, attributes),
+            Record::File {
+                file,
+                name,
+                attributes,
+                size,
+            } => return Some(self.file(file, join(entered, name), attributes, size)),
+            Record::SmallFile {
+                file,
+                name,
+                attributes,
+                content,
+            } => return Some(self.small_file(file, join(entered, name), attributes, content)),
+            Record::Content { file, content } => return Some(self.writer.content(file, content)),
+            Record::Symlink { file, name, target } => {
+                return Some(self.symlink(file, join(entered, name), target));
+            }
+            Record::Digest { file, digest } => {
+                self.voice.tell(StorageEvent::Digest { file, digest });
+            }
+            Record::SourceFailed { file, code, text } => {
+                self.writer.source_failed(file, code, text);
+            }
+            Record::End { files } => self.voice.tell(StorageEvent::End { files }),
+            _ => return None,
+        }
+        Some(Ok(()))
+    }
+
+    fn file(
+        &mut self,
+        file: u32,
+        path: Vec<u8>,
+        attributes: Attributes,
+        size: u64,
+    ) -> Result<(), Failure> {
+        match self.decider.file(&path, attributes, size) {
+            Ok(Some(target)) => self.writer.begin(file, target),
+            Ok(None) => {
+                self.voice.skipped(file, path);
+                return Ok(());
+            }
+            Err(error) => Err(error),
+        }
+        .map_err(|error| (file, path, error))
+    }
+
+    fn small_file(
+        &mut self,
+        file: u32,
+        path: Vec<u8>,
+        attributes: Attributes,
+        content: &[u8],
+    ) -> Result<(), Failure> {
+        match self.decider.file(&path, attributes, content.len() as u64) {
+            Ok(Some(target)) => self.writer.create(file, target, content),
+            Ok(None) => {
+                self.voice.skipped(file, path);
+                return Ok(());
+            }
+            Err(error) => Err(error),
+        }
+        .map_err(|error| (file, path, error))
+    }
+
+    fn symlink(&mut self, file: u32, path: Vec<u8>, target: &[u8]) -> Result<(), Failure> {
+        match self.decider.symlink(file, &path, target) {
+            Ok(true) => self.voice.tell(StorageEvent::Link),
+            Ok(false) => self.voice.skipped(file, path),
+            Err(error) => return Err((file, path, error)),
+        }
+        Ok(())
+    }
+
+    /// Links last (rule P-5), then what the directories' own times and modes should be.
+    fn finish(&mut self) {
+        for link in self.decider.take_links() {
+            let (file, path) = (link.file, link.path());
+            self.voice.settle(match self.decider.create_link(&link) {
+                Ok(()) => Settled::done(file, path, 0),
+                Err(error) => Settled::failed(file, path, &error),
+            });
+        }
+        self.decider.finish_directories();
+        self.writer.finish();
+        self.voice.tell(StorageEvent::TreeDone);
+    }
+}
+
+/// Takes what else waits to be written, and returns the job behind it if that is of another kind.
+fn more_blocks(jobs: &Receiver<Job>, blocks: &mut Vec<Blocks>) -> Option<Job> {
+    while blocks.len() < TOGETHER {
+        match jobs.try_recv().ok()? {
+            Job::Blocks(next) => blocks.push(next),
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+    path.extend_from_slice(directory);
+    if !directory.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
+}
