@@ -2,7 +2,7 @@
 
 use std::io;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Select, bounded, unbounded};
 use fasp_core::{BlockWrite, Event, RateLimits, Session, SessionConfig, TransmitBatch};
@@ -51,9 +51,13 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
     let Spawn {
         port,
         registration,
-        config,
+        mut config,
         work,
     } = spawn;
+    // A clock before 1970 takes part in nobody's drains.
+    config.time_of_day = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let now = Instant::now();
     let program = match work {
         Work::Send { sources, options } => Program::Sender(SenderProgram::new(sources, options)?),
