@@ -301,3 +301,89 @@ fn f60_f61_a_hundred_thousand_random_datagrams_are_answered_with_nothing() {
     assert_eq!(pair.server_traffic(stranger).1, 0);
     assert!(run.received.dropped >= 100_000);
 }
+
+/// 1 MiB at 300 ms and 100 Mbit/s.
+fn short_flow(upload: bool) -> Scenario {
+    let link = LinkConfig {
+        rate: Some(100_000_000),
+        delay: Duration::from_millis(150),
+        queue: 1_250_000,
+        overhead: 28,
+        mtu: 1500,
+        ..LinkConfig::default()
+    };
+    transfer(upload, 1 << 20, link)
+}
+
+#[test]
+fn losing_the_last_datagrams_costs_a_round_trip_and_a_half_at_most() {
+    let rtt = Duration::from_millis(300);
+    for upload in [true, false] {
+        let mut whole = Pair::new(short_flow(upload));
+        let mut last_sent = Duration::ZERO;
+        let mut received = 0;
+        // When the last data left, to a millisecond.
+        while !whole.is_over() && whole.elapsed() < MINUTE {
+            whole.run_for(Duration::from_millis(1));
+            if whole.received_bytes() > received {
+                received = whole.received_bytes();
+                last_sent = whole.elapsed().saturating_sub(rtt / 2);
+            }
+        }
+        let loss_free = whole.result();
+        assert!(loss_free.is_success(1), "{loss_free:#?}");
+        for (before, lossy) in [(2, 3), (5, 6), (20, 21)] {
+            let mut pair = Pair::new(short_flow(upload));
+            pair.run_for(last_sent.saturating_sub(Duration::from_millis(before)));
+            pair.change_links(|link| link.loss = Loss::Bernoulli(1.0));
+            pair.run_for(Duration::from_millis(lossy));
+            pair.change_links(|link| link.loss = Loss::Bernoulli(0.0));
+            let run = pair.run(MINUTE);
+            assert!(run.is_success(1), "{run:#?}");
+            let late = run.elapsed.saturating_sub(loss_free.elapsed);
+            assert!(
+                late <= rtt * 3 / 2 && run.sent.datagrams_lost > 0,
+                "upload {upload}, {lossy} ms lost: {late:?} later, {run:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_that_leaves_at_once_waits_for_nobody_and_both_ends_know_the_result() {
+    let rtt = Duration::from_millis(300);
+    for upload in [true, false] {
+        let stays = Pair::new(short_flow(upload)).run(MINUTE);
+        let scenario = Scenario {
+            leaves: true,
+            ..short_flow(upload)
+        };
+        let mut pair = Pair::new(scenario);
+        while !pair.is_client_closed() && pair.elapsed() < MINUTE {
+            pair.run_for(Duration::from_millis(1));
+        }
+        let left = pair.elapsed();
+        let run = pair.run(MINUTE);
+        assert!(run.is_success(1), "{run:#?}");
+        // As a sender it has to hear of the result; as a receiver it knows before the sender does.
+        let known = if upload { Duration::ZERO } else { rtt / 2 };
+        let limit = stays.elapsed.saturating_sub(known);
+        assert!(
+            left < limit + Duration::from_millis(60),
+            "{left:?}, not {limit:?}"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_leaves_is_understood_over_a_lossy_path() {
+    for seed in 0..40 {
+        let mut scenario = short_flow(seed % 2 == 0);
+        scenario.seed = seed;
+        scenario.leaves = true;
+        scenario.uplink.loss = Loss::Bernoulli(0.1);
+        scenario.downlink.loss = Loss::Bernoulli(0.1);
+        let run = Pair::new(scenario).run(MINUTE * 2);
+        assert!(run.is_success(1), "seed {seed}: {run:#?}");
+    }
+}

@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::rate::RateLimits;
+use crate::path::AddressToken;
+use crate::rate::{PathMemory, RateLimits};
 use crate::wire::header::MAX_DATAGRAM;
 use crate::{DatagramCipher, KeyMaterial};
 
@@ -48,6 +49,12 @@ pub struct SessionConfig {
     pub limits: RateLimits,
     /// Round-trip time measured on the control connection.
     pub rtt: Option<Duration>,
+    /// What an earlier session saw of the path (protocol §11).
+    pub path: Option<PathMemory>,
+    /// The challenge that went over the control connection; nothing where its peer is not known (protocol §8.2).
+    pub address_token: Option<AddressToken>,
+    /// A client leaves as soon as its work is done, without waiting for the server's word (protocol §10.1).
+    pub leaves: bool,
     /// Seed of everything drawn at random: skipped numbers and challenges. From the operating system.
     pub seed: u64,
     /// Nothing valid for this long ends the session with code 40.
@@ -82,6 +89,9 @@ impl SessionConfig {
             page_memory: Self::PAGE_MEMORY,
             limits: RateLimits::default(),
             rtt: None,
+            path: None,
+            address_token: None,
+            leaves: false,
             seed,
             data_timeout: Self::DATA_TIMEOUT,
             hello_timeout,

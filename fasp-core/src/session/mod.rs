@@ -32,9 +32,9 @@ pub use ingest::Ingest;
 
 use crate::file::{IncomingFiles, OutgoingFiles};
 use crate::page::{IncomingPages, OutgoingPages};
-use crate::path::{MtuDiscovery, Peer};
+use crate::path::{AddressToken, MtuDiscovery, Peer};
 use crate::protection::{Flow, Opener, ReplayWindow, Sealer};
-use crate::rate::{DeliveryRate, Pacer, Queueing, RateController, RateLimits, Usage};
+use crate::rate::{DeliveryRate, Pacer, PathMemory, Queueing, RateController, RateLimits, Usage};
 use crate::recovery::{Lost, ReceivedLog, Rtt, SentLog};
 use crate::wire::header::{BASE_DATAGRAM, MAX_DATAGRAM};
 use crate::{ErrorCode, Rate, SessionId};
@@ -55,6 +55,8 @@ enum State {
     Closing {
         left: u32,
         next: Instant,
+        /// Goes ahead of each `CLOSE`: pages that are not reported yet.
+        farewell: Vec<u8>,
         closed: Closed,
     },
     /// Over.
@@ -86,6 +88,8 @@ pub struct Session {
     received: ReceivedLog,
     rtt: Rtt,
     peer: Peer,
+    /// A client's answer to the challenge of the control connection.
+    address_token: Option<AddressToken>,
     mtu: MtuDiscovery,
     controller: RateController,
     pacer: Pacer,
@@ -119,6 +123,8 @@ pub struct Session {
     is_list_ended: bool,
     /// The receiver has told of every result: an end without the sender's goodbye is a good one.
     is_complete: bool,
+    /// A client's session ends with its work.
+    leaves: bool,
     last_heard: Instant,
     last_report: Instant,
     last_eliciting: Instant,
@@ -137,6 +143,8 @@ pub struct Session {
 const FIRST_FLIGHT: u64 = 10 * BASE_DATAGRAM as u64;
 /// Times that `CLOSE` is sent, a round trip apart, unless the peer answers.
 const CLOSES: u32 = 8;
+/// Times that a client says it which waits for no answer.
+const LEAVING_CLOSES: u32 = 3;
 /// Page credit assumed before the first report.
 const FIRST_CREDIT: u64 = 1 << 20;
 
@@ -149,11 +157,19 @@ impl Session {
                 Flow::ServerToClient,
                 Peer::known(server),
             ),
-            Side::Server => (Flow::ServerToClient, Flow::ClientToServer, Peer::default()),
+            Side::Server => (
+                Flow::ServerToClient,
+                Flow::ClientToServer,
+                Peer::promised(config.address_token),
+            ),
         };
         let rtt = Rtt::new(config.rtt);
         let base = BASE_DATAGRAM as u64;
-        let controller = RateController::new(now, config.limits, rtt.smoothed(), base);
+        let mut controller = RateController::new(now, config.limits, rtt.smoothed(), base);
+        // Only what was measured on this connection can tell that the path is the one remembered.
+        if let Some((memory, measured)) = config.path.zip(config.rtt) {
+            controller.remember(now, measured, memory);
+        }
         let mut random = fastrand::Rng::with_seed(config.seed);
         let skip_at = random.u64(1..2048);
         // An eighth of the socket's buffer between two reports keeps the sender's window moving.
@@ -172,6 +188,7 @@ impl Session {
             sent: SentLog::default(),
             received: ReceivedLog::new(now, report_bytes),
             peer,
+            address_token: config.address_token,
             mtu: MtuDiscovery::new(config.max_datagram),
             pacer: Pacer::new(now, controller.rate()),
             controller,
@@ -200,6 +217,7 @@ impl Session {
             is_paused: false,
             is_list_ended: false,
             is_complete: false,
+            leaves: config.leaves && matches!(config.side, Side::Client { .. }),
             last_heard: now,
             last_report: now,
             last_eliciting: now,
@@ -221,8 +239,9 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Ends the session: `None` for a good end, otherwise why.
+    /// Ends the session: `None` for a good end, otherwise why. The end of a receiver that has told every result is good.
     pub fn close(&mut self, now: Instant, error: Option<(ErrorCode, &str)>) {
+        let error = error.filter(|_| !self.is_complete);
         let (error, text) = match error {
             Some((code, text)) => (Some(code), text.to_owned()),
             None => (None, String::new()),
@@ -287,6 +306,17 @@ impl Session {
         }
     }
 
+    /// What a sender of files has seen of the path, once it has seen enough (protocol §11).
+    pub fn path_memory(&self) -> Option<PathMemory> {
+        let is_known = self.role == Role::Sender && self.rtt.samples() >= 2;
+        // While starting the rate is above what got through.
+        let share = if self.is_starting() { 0.5 } else { 1.0 };
+        is_known.then(|| PathMemory {
+            rate: self.controller.rate().scaled(share),
+            rtt: self.rtt.min(),
+        })
+    }
+
     /// Whether the link is still being looked for.
     pub fn is_starting(&self) -> bool {
         self.controller.is_starting()
@@ -297,10 +327,16 @@ impl Session {
             State::Closing { .. } | State::Closed => {}
             State::Greeting { .. } | State::Open => {
                 self.events.push_back(Event::Closed(closed.clone()));
-                self.state = State::Closing {
+                let left = match (closed.by_peer, self.leaves && closed.error.is_none()) {
                     // A peer that has closed needs to hear one answer at most.
-                    left: if closed.by_peer { 1 } else { CLOSES },
+                    (true, _) => 1,
+                    (false, true) => LEAVING_CLOSES,
+                    (false, false) => CLOSES,
+                };
+                self.state = State::Closing {
+                    left,
                     next: now,
+                    farewell: Vec::new(),
                     closed,
                 };
             }

@@ -28,6 +28,8 @@ pub struct Scenario {
     pub cipher: DatagramCipher,
     /// Largest datagram of both ends.
     pub max_datagram: u16,
+    /// Whether the client ends with its work, without waiting for the server.
+    pub leaves: bool,
     /// Round-trip time that the control connection measured.
     pub rtt: Option<Duration>,
 }
@@ -46,6 +48,7 @@ impl Scenario {
             limits: RateLimits::default(),
             cipher: DatagramCipher::Aes128Gcm,
             max_datagram: 1472,
+            leaves: false,
             rtt,
         }
     }
