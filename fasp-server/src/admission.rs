@@ -22,6 +22,13 @@ impl Admission for UserStore {
         let blob = key.to_bytes().ok()?;
         self.admit(user, "publickey", |users| users.verify_key(user, &blob))
     }
+
+    /// The account as the file has it: whatever changes there makes its tickets worthless.
+    fn account_state(&self, user: &str) -> Option<Vec<u8>> {
+        let users = self.current().ok()?;
+        let user = users.find(&user.parse().ok()?)?;
+        serde_json::to_vec(user).ok()
+    }
 }
 
 impl UserStore {

@@ -302,12 +302,13 @@ impl Session {
             rate: self.controller.rate(),
             datagram_size: self.mtu.current(),
             in_flight: self.sent.in_flight_bytes(),
+            path: self.path_memory(),
             ..self.statistics
         }
     }
 
     /// What a sender of files has seen of the path, once it has seen enough (protocol §11).
-    pub fn path_memory(&self) -> Option<PathMemory> {
+    fn path_memory(&self) -> Option<PathMemory> {
         let is_known = self.role == Role::Sender && self.rtt.samples() >= 2;
         // While starting the rate is above what got through.
         let share = if self.is_starting() { 0.5 } else { 1.0 };

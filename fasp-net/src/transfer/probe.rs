@@ -80,6 +80,7 @@ impl Probe {
             binding,
             peer,
             rtt,
+            ..
         } = connection;
         let mut probe = Self {
             sender: control.sender,
@@ -205,12 +206,12 @@ impl Probe {
                 destination: PathBuf::new(),
             },
         };
-        let open = agree::open(transfer, *client_random, &job, &options);
+        let open = agree::open(transfer, *client_random, &job, &options, Vec::new());
         self.sender.send(open).await?;
         let accept = tokio::time::timeout(ANSWER_TIMEOUT, self.accept()).await;
         let accept = accept.map_err(|_| Error::ConnectionLost(None))??;
         let channel_binding = match accept.binding {
-            BindingKind::SshTranscript => self.binding,
+            BindingKind::SshTranscript | BindingKind::Resumed => self.binding,
             BindingKind::None if self.binding == [0; 32] => [0; 32],
             BindingKind::None => {
                 let text = "the server gave up the channel binding";
@@ -235,6 +236,7 @@ impl Probe {
                 .min(DATAGRAM_MAX)
                 .min(port.max_datagram(address.ip())),
             rtt: (!self.rtt.is_zero()).then_some(self.rtt),
+            address_token: agree::address_token(&accept, address),
             ..SessionConfig::new(side, role, keys, crate::random_u64())
         };
         let session = Session::new(Instant::now(), config);
