@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fasp_core::testing::{Pair, Scenario};
-use fasp_core::{DatagramCipher, ErrorCode, Rate, RateLimits, RatePolicy};
+use fasp_core::{DatagramCipher, ErrorCode, PathMemory, Rate, RateLimits, RatePolicy};
 use netsim::{BlackHole, Flapping, LinkConfig, Loss, Reorder, presets};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -385,5 +385,39 @@ fn a_client_that_leaves_is_understood_over_a_lossy_path() {
         scenario.downlink.loss = Loss::Bernoulli(0.1);
         let run = Pair::new(scenario).run(MINUTE * 2);
         assert!(run.is_success(1), "seed {seed}: {run:#?}");
+    }
+}
+
+#[test]
+fn w33_a_remembered_path_saves_round_trips_and_another_path_does_not_use_it() {
+    let rtt = Duration::from_millis(300);
+    // A server measures from its `Accept`, which this network does not carry: half a round trip before `HELLO` arrives.
+    for (upload, control, measured) in [(true, Some(rtt), rtt), (false, None, rtt / 2)] {
+        let run = |path| {
+            let scenario = Scenario {
+                path,
+                rtt: control,
+                ..short_flow(upload)
+            };
+            let run = Pair::new(scenario).run(MINUTE);
+            assert!(run.is_success(1), "{run:#?}");
+            run.elapsed
+        };
+        let rate = Rate::from_mbps(80);
+        let cold = run(None);
+        let warm = run(Some(PathMemory {
+            rate,
+            rtt: measured,
+        }));
+        let rtt_of_another = measured * 2;
+        let other = run(Some(PathMemory {
+            rate,
+            rtt: rtt_of_another,
+        }));
+        assert!(
+            warm + rtt < cold,
+            "upload {upload}: {warm:?}, cold {cold:?}"
+        );
+        assert_eq!(other, cold);
     }
 }

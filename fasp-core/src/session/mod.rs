@@ -90,6 +90,8 @@ pub struct Session {
     peer: Peer,
     /// A client's answer to the challenge of the control connection.
     address_token: Option<AddressToken>,
+    /// What is remembered of the path, until a round trip has been measured.
+    path: Option<PathMemory>,
     mtu: MtuDiscovery,
     controller: RateController,
     pacer: Pacer,
@@ -170,6 +172,7 @@ impl Session {
         if let Some((memory, measured)) = config.path.zip(config.rtt) {
             controller.remember(now, measured, memory);
         }
+        let path = config.path.filter(|_| config.rtt.is_none());
         let mut random = fastrand::Rng::with_seed(config.seed);
         let skip_at = random.u64(1..2048);
         // An eighth of the socket's buffer between two reports keeps the sender's window moving.
@@ -189,6 +192,7 @@ impl Session {
             received: ReceivedLog::new(now, report_bytes),
             peer,
             address_token: config.address_token,
+            path,
             mtu: MtuDiscovery::new(config.max_datagram),
             pacer: Pacer::new(now, controller.rate()),
             controller,
@@ -304,6 +308,20 @@ impl Session {
             in_flight: self.sent.in_flight_bytes(),
             path: self.path_memory(),
             ..self.statistics
+        }
+    }
+
+    /// The first datagram has arrived. The session began when `Accept` left for the client, so a round trip has passed, and
+    /// what the client took: a server learns that way whether the path is the one remembered.
+    fn recall(&mut self, now: Instant, began: Instant) {
+        let measured = now.saturating_duration_since(began);
+        let Some(memory) = self.path.take() else {
+            return;
+        };
+        if self.side == Side::Server && memory.initial_rate(measured).is_some() {
+            self.rtt = Rtt::new(Some(measured));
+            self.controller.remember(now, measured, memory);
+            self.pacer.set_rate(now, self.controller.rate());
         }
     }
 

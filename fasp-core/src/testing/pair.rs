@@ -93,6 +93,7 @@ impl Pair {
                 receive_buffer: 4 << 20,
                 rtt: scenario.rtt,
                 leaves: scenario.leaves,
+                path: scenario.path,
                 ..SessionConfig::new(side, role, keys.clone(), seed)
             };
             End {
