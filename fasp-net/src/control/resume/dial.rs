@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -25,9 +24,6 @@ use crate::{
         },
     },
 };
-
-/// Silence after which TCP asks whether the other side is there.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Everything it takes to get into a server.
 #[derive(Debug)]
@@ -200,11 +196,7 @@ impl Offering {
                 return Presented::Refused(Box::new(Relogin { login, reached }));
             }
         };
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE);
-        // A connection that cannot be watched is found dead when something is said on it.
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive).ok();
+        super::watch(&stream);
         let (reader, writer) = stream.into_split();
         let control = Control::from_halves(
             RecordReader::new(reader, keys.server_to_client, Vec::new()),

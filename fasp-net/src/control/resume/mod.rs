@@ -10,7 +10,11 @@ mod record;
 mod store;
 pub(super) mod welcome;
 
+use std::time::Duration;
+
 use ring::{hkdf, hmac};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 
 pub use file::TicketFile;
 #[cfg(feature = "testing")]
@@ -19,6 +23,18 @@ pub use store::{Issuer, Tickets};
 
 /// The first byte of a resumed connection; an SSH client's is `S`.
 pub(super) const FIRST_BYTE: u8 = offer::MAGIC[0];
+
+/// Silence after which TCP asks whether the other side is there, as SSH does by itself.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Has the system find out when the other side is gone.
+fn watch(stream: &TcpStream) {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
+    // A connection that cannot be watched is found dead when something is said on it.
+    SockRef::from(stream).set_tcp_keepalive(&keepalive).ok();
+}
 
 /// A length for HKDF.
 struct Length(usize);

@@ -14,6 +14,8 @@ use crate::control::{message::Ticket, ssh::server::UserHandle};
 
 /// How long a ticket lasts once the connection that got it has ended (protocol §12).
 pub(super) const LIFETIME: Duration = Duration::from_secs(120);
+/// How long after a log-in one ticket may lead to the next: whoever lost the key must not stay for ever.
+const MAX_CHAIN: Duration = Duration::from_secs(3600);
 /// Tickets of a server.
 const MAX_TICKETS: usize = 4096;
 /// Tickets of an account.
@@ -26,6 +28,8 @@ pub(super) struct Remembered {
     pub(super) user: UserHandle,
     /// What the account was like before the log-in.
     pub(super) state: [u8; 32],
+    /// When the user last proved who it is.
+    pub(super) logged_in: Instant,
     /// What the server saw of the path as a sender of files.
     pub(super) path: Option<PathMemory>,
 }
@@ -61,7 +65,7 @@ impl Tickets {
     }
 
     /// Makes a ticket, which does not age before [`release`](Self::release).
-    fn issue(&self, now: Instant, user: UserHandle, state: [u8; 32]) -> Ticket {
+    fn issue(&self, now: Instant, user: UserHandle, state: [u8; 32], logged_in: Instant) -> Ticket {
         let mut ticket = Ticket {
             id: [0; 16],
             secret: [0; 32],
@@ -84,6 +88,7 @@ impl Tickets {
             secret: Zeroizing::new(ticket.secret),
             user,
             state,
+            logged_in,
             path: None,
         };
         let entry = Entry {
@@ -150,6 +155,7 @@ pub struct Issuer {
     tickets: Tickets,
     user: UserHandle,
     state: [u8; 32],
+    logged_in: Instant,
     issued: Mutex<Option<[u8; 16]>>,
 }
 
@@ -162,24 +168,30 @@ impl fmt::Debug for Issuer {
 }
 
 impl Issuer {
-    pub(in crate::control) fn new(tickets: Tickets, user: UserHandle, state: [u8; 32]) -> Self {
+    pub(in crate::control) fn new(
+        tickets: Tickets,
+        user: UserHandle,
+        state: [u8; 32],
+        logged_in: Instant,
+    ) -> Self {
         Self {
             tickets,
             user,
             state,
+            logged_in,
             issued: Mutex::default(),
         }
     }
 
-    /// Returns the connection's ticket the first time, and nothing after that.
+    /// Returns the connection's ticket the first time, and nothing after that or when the log-in was too long ago.
     pub fn issue(&self) -> Option<Ticket> {
         let mut issued = self.issued();
-        if issued.is_some() {
+        let now = Instant::now();
+        if issued.is_some() || now.saturating_duration_since(self.logged_in) >= MAX_CHAIN {
             return None;
         }
-        let ticket = self
-            .tickets
-            .issue(Instant::now(), self.user.clone(), self.state);
+        let user = self.user.clone();
+        let ticket = self.tickets.issue(now, user, self.state, self.logged_in);
         *issued = Some(ticket.id);
         Some(ticket)
     }
@@ -217,7 +229,7 @@ mod tests {
     #[test]
     fn w1_a_ticket_is_taken_once() {
         let (tickets, now) = (Tickets::default(), Instant::now());
-        let ticket = tickets.issue(now, user("ada"), [1; 32]);
+        let ticket = tickets.issue(now, user("ada"), [1; 32], now);
         assert_eq!(
             tickets.find(now, &ticket.id).as_deref(),
             Some(&ticket.secret)
@@ -232,7 +244,7 @@ mod tests {
     #[test]
     fn a_ticket_lasts_two_minutes_from_the_end_of_its_connection() {
         let (tickets, now) = (Tickets::default(), Instant::now());
-        let ticket = tickets.issue(now, user("ada"), [1; 32]);
+        let ticket = tickets.issue(now, user("ada"), [1; 32], now);
         let hour = now + Duration::from_secs(3600);
         assert!(
             tickets.find(hour, &ticket.id).is_some(),
@@ -248,15 +260,15 @@ mod tests {
     #[test]
     fn tickets_are_bounded_in_all_and_for_an_account_and_the_oldest_goes() {
         let (tickets, now) = (Tickets::default(), Instant::now());
-        let first = tickets.issue(now, user("ada"), [1; 32]);
-        let second = tickets.issue(now, user("ada"), [1; 32]);
+        let first = tickets.issue(now, user("ada"), [1; 32], now);
+        let second = tickets.issue(now, user("ada"), [1; 32], now);
         for _ in 1..MAX_OF_ACCOUNT {
-            tickets.issue(now, user("ada"), [1; 32]);
+            tickets.issue(now, user("ada"), [1; 32], now);
         }
         assert!(tickets.find(now, &first.id).is_none());
         assert!(tickets.find(now, &second.id).is_some());
         for number in 0..MAX_TICKETS {
-            tickets.issue(now, user(&format!("u{number}")), [1; 32]);
+            tickets.issue(now, user(&format!("u{number}")), [1; 32], now);
         }
         assert_eq!(tickets.count(), MAX_TICKETS);
         assert!(tickets.find(now, &second.id).is_none());
@@ -265,7 +277,7 @@ mod tests {
     #[test]
     fn a_connection_gets_one_ticket_and_its_end_starts_the_clock() {
         let tickets = Tickets::default();
-        let issuer = Issuer::new(tickets.clone(), user("ada"), [1; 32]);
+        let issuer = Issuer::new(tickets.clone(), user("ada"), [1; 32], Instant::now());
         let ticket = issuer.issue().unwrap();
         assert!(issuer.issue().is_none());
         let path = PathMemory {
@@ -278,5 +290,15 @@ mod tests {
         assert!(tickets.find(later, &ticket.id).is_none());
         let taken = tickets.take(Instant::now(), &ticket.id).unwrap();
         assert_eq!(taken.path, Some(path));
+    }
+
+    #[test]
+    fn w1_an_hour_after_the_log_in_one_ticket_leads_to_no_other() {
+        let Some(then) = Instant::now().checked_sub(MAX_CHAIN) else {
+            // A machine that has not run for an hour.
+            return;
+        };
+        let issuer = Issuer::new(Tickets::default(), user("ada"), [1; 32], then);
+        assert!(issuer.issue().is_none());
     }
 }

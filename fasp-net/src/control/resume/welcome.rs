@@ -66,9 +66,15 @@ pub(in crate::control) async fn welcome(
     let (keys, answer) = answer(&remembered, &head, &offer).ok_or(io::ErrorKind::InvalidData)?;
     stream.write_all(&answer).await?;
     place.authenticated();
+    super::watch(&stream);
     let Remembered {
-        user, state, path, ..
+        user,
+        state,
+        logged_in,
+        path,
+        ..
     } = remembered;
+    let issuer = Issuer::new(tickets.clone(), user.clone(), state, logged_in);
     let (reader, writer) = stream.into_split();
     let reader = Placed {
         stream: reader,
@@ -79,7 +85,7 @@ pub(in crate::control) async fn welcome(
         RecordWriter::new(writer, keys.server_to_client),
     );
     Ok(Welcome::Resumed(Box::new(Accepted {
-        issuer: Some(Issuer::new(tickets.clone(), user.clone(), state)),
+        issuer: Some(issuer),
         user,
         control,
         binding: keys.binding,

@@ -389,7 +389,8 @@ impl Serving {
     async fn serve(self, channel: Channel<Msg>) -> Result<(), russh::Error> {
         let KnownUser { handle, state } = self.user;
         let accepted = Accepted {
-            issuer: state.map(|state| Issuer::new(self.tickets, handle.clone(), state)),
+            issuer: state
+                .map(|state| Issuer::new(self.tickets, handle.clone(), state, Instant::now())),
             user: handle,
             control: Control::new(channel.into_stream()),
             binding: self.binding,
