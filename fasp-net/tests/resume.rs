@@ -47,8 +47,12 @@ use russh::keys::{PrivateKey, ssh_key::LineEnding, ssh_key::private::Ed25519Keyp
 use support::TestServer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::mpsc,
+    time::Instant,
 };
 use transfer_spec::Direction;
 
@@ -160,7 +164,7 @@ impl Site {
 
     fn file(&self, name: &str, size: usize) -> PathBuf {
         let path = self.home.path().join(name);
-        let content: Vec<u8> = (0..size).map(|i| (i * 31 >> 3) as u8).collect();
+        let content: Vec<u8> = (0..size).map(|i| ((i * 31) >> 3) as u8).collect();
         fs::write(&path, content).unwrap();
         path
     }
@@ -540,4 +544,73 @@ async fn w20_a_resumed_download_gets_its_address_token_in_accept() {
     };
     assert!(accept.address_token.is_some());
     assert!(!accept.first_page.is_empty(), "the list comes along");
+}
+
+const ONE_WAY: Duration = Duration::from_millis(50);
+
+/// Passes bytes on, half a round trip later.
+async fn delay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    let (queue, mut queued) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 65_536];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            queue
+                .send((Instant::now() + ONE_WAY, buffer[..read].to_vec()))
+                .ok();
+        }
+    });
+    while let Some((due, bytes)) = queued.recv().await {
+        tokio::time::sleep_until(due).await;
+        if to.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn relay(listener: TcpListener, server: SocketAddr) {
+    while let Ok((near, _)) = listener.accept().await {
+        let far = TcpStream::connect(server).await.unwrap();
+        near.set_nodelay(true).unwrap();
+        far.set_nodelay(true).unwrap();
+        let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+        tokio::spawn(delay(near_in, far_out));
+        tokio::spawn(delay(far_in, near_out));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_tcp_a_ticket_takes_one_round_trip_to_a_session_and_a_refused_one_a_log_in_more() {
+    let site = site().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(relay(listener, site.address));
+    let path = site.file("f", 10);
+    // The time until datagrams may leave, in round trips.
+    let start = async || {
+        let login = Login {
+            port,
+            ..site.login("ada", key(1))
+        };
+        let job = Job::Upload {
+            sources: Sources::local(&[&path]).unwrap(),
+            destination: b"/".to_vec(),
+        };
+        let began = Instant::now();
+        let dialled = login.dial().await.unwrap();
+        let options = TransferOptions::default();
+        let transfer = Transfer::start(dialled, job, &options).await.unwrap();
+        let elapsed = began.elapsed();
+        let waiting = tokio::task::spawn_blocking(move || transfer.wait());
+        waiting.await.unwrap().unwrap();
+        elapsed.as_secs_f64() / (2.0 * ONE_WAY.as_secs_f64())
+    };
+    let cold = start().await;
+    let snapshot = fs::read(site.tickets().path()).unwrap();
+    let warm = start().await;
+    fs::write(site.tickets().path(), snapshot).unwrap();
+    let refused = start().await;
+    // A slow machine may take half a round trip on top of anything.
+    assert!((6.0..6.9).contains(&cold), "{cold}");
+    assert!((1.0..1.9).contains(&warm), "{warm}");
+    assert!((7.0..7.9).contains(&refused), "{refused}");
 }
