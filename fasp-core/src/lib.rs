@@ -18,9 +18,10 @@ mod wire;
 
 pub use code::{ErrorCode, Fault};
 pub use file::BlockWrite;
+pub use path::AddressToken;
 pub use protection::KeyMaterial;
 pub use range_set::RangeSet;
-pub use rate::RateLimits;
+pub use rate::{PathMemory, RateLimits};
 pub use session::{Event, Role, Session, SessionConfig, Side, TransmitBatch};
 pub use units::{
     DatagramCipher, ParseRateError, Rate, RatePolicy, SessionId, TransferId, UnknownName,

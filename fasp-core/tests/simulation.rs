@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use fasp_core::testing::{Pair, Scenario};
-use fasp_core::{DatagramCipher, ErrorCode, Rate, RateLimits, RatePolicy};
+use fasp_core::{DatagramCipher, ErrorCode, PathMemory, Rate, RateLimits, RatePolicy};
 use netsim::{BlackHole, Flapping, LinkConfig, Loss, Reorder, presets};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -323,4 +323,124 @@ fn a_receiver_on_a_short_path_ends_a_fast_transfer_at_once() {
     // Its thousands of reports are no reason to hold back the page that says so. Part of this is the greeting.
     let tail = run.elapsed - run.data_time;
     assert!(tail < Duration::from_millis(350), "{tail:?}: {run:#?}");
+}
+
+/// 1 MiB at 300 ms and 100 Mbit/s.
+fn short_flow(upload: bool) -> Scenario {
+    let link = LinkConfig {
+        rate: Some(100_000_000),
+        delay: Duration::from_millis(150),
+        queue: 1_250_000,
+        overhead: 28,
+        mtu: 1500,
+        ..LinkConfig::default()
+    };
+    transfer(upload, 1 << 20, link)
+}
+
+#[test]
+fn losing_the_last_datagrams_costs_a_round_trip_and_a_half_at_most() {
+    let rtt = Duration::from_millis(300);
+    for upload in [true, false] {
+        let mut whole = Pair::new(short_flow(upload));
+        let mut last_sent = Duration::ZERO;
+        let mut received = 0;
+        // When the last data left, to a millisecond.
+        while !whole.is_over() && whole.elapsed() < MINUTE {
+            whole.run_for(Duration::from_millis(1));
+            if whole.received_bytes() > received {
+                received = whole.received_bytes();
+                last_sent = whole.elapsed().saturating_sub(rtt / 2);
+            }
+        }
+        let loss_free = whole.result();
+        assert!(loss_free.is_success(1), "{loss_free:#?}");
+        for (before, lossy) in [(2, 3), (5, 6), (20, 21)] {
+            let mut pair = Pair::new(short_flow(upload));
+            pair.run_for(last_sent.saturating_sub(Duration::from_millis(before)));
+            pair.change_links(|link| link.loss = Loss::Bernoulli(1.0));
+            pair.run_for(Duration::from_millis(lossy));
+            pair.change_links(|link| link.loss = Loss::Bernoulli(0.0));
+            let run = pair.run(MINUTE);
+            assert!(run.is_success(1), "{run:#?}");
+            let late = run.elapsed.saturating_sub(loss_free.elapsed);
+            assert!(
+                late <= rtt * 3 / 2 && run.sent.datagrams_lost > 0,
+                "upload {upload}, {lossy} ms lost: {late:?} later, {run:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_that_leaves_at_once_waits_for_nobody_and_both_ends_know_the_result() {
+    let rtt = Duration::from_millis(300);
+    for upload in [true, false] {
+        let stays = Pair::new(short_flow(upload)).run(MINUTE);
+        let scenario = Scenario {
+            leaves: true,
+            ..short_flow(upload)
+        };
+        let mut pair = Pair::new(scenario);
+        while !pair.is_client_closed() && pair.elapsed() < MINUTE {
+            pair.run_for(Duration::from_millis(1));
+        }
+        let left = pair.elapsed();
+        let run = pair.run(MINUTE);
+        assert!(run.is_success(1), "{run:#?}");
+        // As a sender it has to hear of the result; as a receiver it knows before the sender does.
+        let known = if upload { Duration::ZERO } else { rtt / 2 };
+        let limit = stays.elapsed.saturating_sub(known);
+        assert!(
+            left < limit + Duration::from_millis(60),
+            "{left:?}, not {limit:?}"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_leaves_is_understood_over_a_lossy_path() {
+    for seed in 0..40 {
+        let mut scenario = short_flow(seed % 2 == 0);
+        scenario.seed = seed;
+        scenario.leaves = true;
+        scenario.uplink.loss = Loss::Bernoulli(0.1);
+        scenario.downlink.loss = Loss::Bernoulli(0.1);
+        let run = Pair::new(scenario).run(MINUTE * 2);
+        assert!(run.is_success(1), "seed {seed}: {run:#?}");
+    }
+}
+
+#[test]
+fn w33_a_remembered_path_saves_round_trips_and_another_path_does_not_use_it() {
+    let rtt = Duration::from_millis(300);
+    // A server measures from its `Accept`, which this network does not carry: half a round trip before `HELLO` arrives.
+    for (upload, control, measured) in [(true, Some(rtt), rtt), (false, None, rtt / 2)] {
+        let run = |path| {
+            let scenario = Scenario {
+                path,
+                rtt: control,
+                ..short_flow(upload)
+            };
+            let run = Pair::new(scenario).run(MINUTE);
+            assert!(run.is_success(1), "{run:#?}");
+            run.elapsed
+        };
+        let rate = Rate::from_mbps(80);
+        let cold = run(None);
+        let warm = run(Some(PathMemory {
+            rate,
+            rtt: measured,
+        }));
+        let rtt_of_another = measured * 2;
+        let other = run(Some(PathMemory {
+            rate,
+            rtt: rtt_of_another,
+        }));
+        assert!(
+            warm + rtt < cold,
+            "upload {upload}: {warm:?}, cold {cold:?}"
+        );
+        assert_eq!(other, cold);
+    }
 }

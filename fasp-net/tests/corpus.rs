@@ -6,6 +6,8 @@ mod control_message;
 mod known_hosts;
 #[path = "../../fuzz/checks/replay.rs"]
 mod replay;
+#[path = "../../fuzz/checks/resume_offer.rs"]
+mod resume_offer;
 #[path = "../../fuzz/checks/ssh_transcript.rs"]
 mod ssh_transcript;
 
@@ -22,4 +24,9 @@ fn known_hosts_corpus_holds() {
 #[test]
 fn ssh_transcript_corpus_holds() {
     replay::replay("ssh_transcript", ssh_transcript::check);
+}
+
+#[test]
+fn resume_offer_corpus_holds() {
+    replay::replay("resume_offer", resume_offer::check);
 }

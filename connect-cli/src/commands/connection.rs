@@ -7,8 +7,12 @@ use fasp_net::{
     control::{
         external::{ExternalSsh, Messages, Process},
         known_hosts::KnownHosts,
+        resume::{
+            TicketFile,
+            dial::{Dialled, Login},
+        },
         ssh::{
-            client::{self, CONNECT_TIMEOUT, Connection, FirstUse, HostKeyCheck},
+            client::{CONNECT_TIMEOUT, Connection, FirstUse, HostKeyCheck},
             credentials::{Credentials, KeySource, PasswordSource, Prompt},
         },
     },
@@ -28,6 +32,65 @@ pub(super) struct Connected {
     pub(super) process: Option<Process>,
 }
 
+/// A connection for a transfer, which may begin with a ticket instead of a log-in.
+pub(super) struct Reached {
+    pub(super) dialled: Dialled,
+    /// Ended when dropped.
+    pub(super) process: Option<Process>,
+}
+
+/// Connects for a transfer: with the ticket of an earlier one, or by logging in.
+pub(super) async fn reach(server: &Server, carrier: &Carrier) -> Result<Reached, CommandError> {
+    match carrier {
+        Carrier::BuiltIn {
+            identities,
+            known_hosts,
+            new_host_keys,
+        } => {
+            let login = login(server, identities, known_hosts.as_ref(), *new_host_keys)?;
+            Ok(Reached {
+                dialled: login.dial().await?,
+                process: None,
+            })
+        }
+        Carrier::SystemSsh { .. } => {
+            let Connected {
+                connection,
+                process,
+            } = connect(server, carrier).await?;
+            Ok(Reached {
+                dialled: connection.into(),
+                process,
+            })
+        }
+    }
+}
+
+/// What it takes to log in at our own endpoint.
+fn login(
+    server: &Server,
+    identities: &[PathBuf],
+    known_hosts: Option<&PathBuf>,
+    new_host_keys: NewHostKeys,
+) -> Result<Login, CommandError> {
+    let known_hosts = match known_hosts {
+        Some(path) => path.clone(),
+        None => resolve::known_hosts_path(|name| env::var_os(name))?,
+    };
+    Ok(Login {
+        host: server.host.to_string(),
+        port: server.port.unwrap_or(fasp_net::control::ssh::DEFAULT_PORT),
+        timeout: CONNECT_TIMEOUT,
+        user: server.user.clone().unwrap_or_default(),
+        credentials: credentials(identities),
+        tickets: Some(TicketFile::beside(&known_hosts)),
+        check: HostKeyCheck::Known {
+            hosts: KnownHosts::new(known_hosts),
+            first_use: first_use(new_host_keys),
+        },
+    })
+}
+
 /// Connects and logs in.
 pub(super) async fn connect(server: &Server, carrier: &Carrier) -> Result<Connected, CommandError> {
     match carrier {
@@ -36,25 +99,9 @@ pub(super) async fn connect(server: &Server, carrier: &Carrier) -> Result<Connec
             known_hosts,
             new_host_keys,
         } => {
-            let known_hosts = match known_hosts {
-                Some(path) => path.clone(),
-                None => resolve::known_hosts_path(|name| env::var_os(name))?,
-            };
-            let check = HostKeyCheck::Known {
-                hosts: KnownHosts::new(known_hosts),
-                first_use: first_use(*new_host_keys),
-            };
-            let connection = client::connect(
-                &server.host.to_string(),
-                server.port.unwrap_or(fasp_net::control::ssh::DEFAULT_PORT),
-                CONNECT_TIMEOUT,
-                server.user.as_deref().unwrap_or_default(),
-                &credentials(identities),
-                check,
-            )
-            .await?;
+            let login = login(server, identities, known_hosts.as_ref(), *new_host_keys)?;
             Ok(Connected {
-                connection,
+                connection: login.connect().await?,
                 process: None,
             })
         }

@@ -8,7 +8,7 @@ use fasp_net::{
 use tokio::runtime::Runtime;
 
 use super::{
-    connection::{self, Connected},
+    connection::{self, Reached},
     signals::Signals,
     transfer_log::TransferLog,
 };
@@ -95,11 +95,8 @@ async fn start(
     job: Job,
     options: &TransferOptions,
 ) -> Result<(Transfer, impl Sized + use<>), CommandError> {
-    let Connected {
-        connection,
-        process,
-    } = connection::connect(server, carrier).await?;
-    match Transfer::start(connection, job, options).await {
+    let Reached { dialled, process } = connection::reach(server, carrier).await?;
+    match Transfer::start(dialled, job, options).await {
         Ok(transfer) => Ok((transfer, process)),
         Err(error) => Err(connection::explain(error, process).await),
     }

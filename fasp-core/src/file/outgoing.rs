@@ -22,6 +22,8 @@ pub(crate) struct Block {
 #[derive(Debug)]
 struct File {
     size: u64,
+    /// The receiver has asked for it; asking again changes nothing.
+    is_wanted: bool,
     /// Where the next new block starts.
     next: u64,
     /// Held by the receiver from an earlier attempt.
@@ -49,6 +51,7 @@ impl OutgoingFiles {
             file,
             File {
                 size,
+                is_wanted: false,
                 next: 0,
                 held: RangeSet::new(),
                 reported: RangeSet::new(),
@@ -67,6 +70,9 @@ impl OutgoingFiles {
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
+        if std::mem::replace(&mut state.is_wanted, true) {
+            return;
+        }
         for range in held {
             state.held.insert(range.start..range.end.min(state.size));
         }

@@ -4,4 +4,5 @@ mod mtu;
 mod validation;
 
 pub(crate) use mtu::MtuDiscovery;
+pub use validation::AddressToken;
 pub(crate) use validation::{Peer, Switch};

@@ -1,7 +1,7 @@
 //! Who is at the other end, and may data go there (protocol §8.1, §8.2).
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,15 @@ const AMPLIFICATION: u64 = 3;
 const CHANGES_PER_MINUTE: u32 = 10;
 /// How long a challenge may stay unanswered before another address may be tried.
 const CHALLENGE_TIME: Duration = Duration::from_secs(3);
+
+/// A challenge that the control connection carried to the client (protocol §8.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressToken {
+    /// What the client answers with its `HELLO`.
+    pub token: [u8; 8],
+    /// The IP that the control connection comes from. The server's end looks at it, the client's does not.
+    pub ip: IpAddr,
+}
 
 /// An address that a challenge is on its way to.
 #[derive(Debug)]
@@ -46,6 +55,8 @@ pub(crate) enum Switch {
 pub(crate) struct Peer {
     current: Option<SocketAddr>,
     candidate: Option<Candidate>,
+    /// A challenge that went out over the control connection, until it has been answered.
+    promised: Option<AddressToken>,
     /// The address checked last, which may be checked again without counting as a change.
     last_checked: Option<SocketAddr>,
     minute: Option<Instant>,
@@ -57,6 +68,14 @@ impl Peer {
     pub(crate) fn known(address: SocketAddr) -> Self {
         Self {
             current: Some(address),
+            ..Self::default()
+        }
+    }
+
+    /// Nobody yet, or whoever answers this token from its IP first.
+    pub(crate) fn promised(token: Option<AddressToken>) -> Self {
+        Self {
+            promised: token,
             ..Self::default()
         }
     }
@@ -162,9 +181,14 @@ impl Peer {
 
     /// A response came from `from`; returns what kind of switch it completes.
     pub(crate) fn on_response(&mut self, from: SocketAddr, token: [u8; 8]) -> Option<Switch> {
+        let is_promised = self.current.is_none()
+            && self.promised.is_some_and(|promised| {
+                promised.token == token && promised.ip.to_canonical() == from.ip().to_canonical()
+            });
         let candidate = self
             .candidate
-            .take_if(|c| c.token == token && c.address == from)?;
+            .take_if(|c| c.address == from && (c.token == token || is_promised))?;
+        self.promised = self.promised.filter(|_| !is_promised);
         let previous = self.current.replace(candidate.address);
         Some(match previous {
             None => Switch::First,
@@ -213,6 +237,26 @@ mod tests {
             peer.on_response(address(1), 7u64.to_be_bytes()),
             Some(Switch::First)
         );
+        assert_eq!(peer.address(), Some(address(1)));
+    }
+
+    #[test]
+    fn w20_a_token_of_the_control_connection_validates_one_address_of_its_ip_once() {
+        let now = Instant::now();
+        let token = AddressToken {
+            token: [9; 8],
+            ip: "::ffff:127.0.0.1".parse().expect("an address"),
+        };
+        let elsewhere = SocketAddr::from(([127, 0, 0, 2], 1));
+        let mut peer = Peer::promised(Some(token));
+        peer.on_datagram(now, elsewhere, 100, true, 7);
+        assert_eq!(peer.on_response(elsewhere, [9; 8]), None, "another machine");
+        let mut peer = Peer::promised(Some(token));
+        peer.on_datagram(now, address(1), 100, true, 7);
+        assert_eq!(peer.on_response(address(1), [8; 8]), None, "another token");
+        assert_eq!(peer.on_response(address(1), [9; 8]), Some(Switch::First));
+        peer.on_datagram(now, address(2), 100, true, 7);
+        assert_eq!(peer.on_response(address(2), [9; 8]), None, "used");
         assert_eq!(peer.address(), Some(address(1)));
     }
 

@@ -9,7 +9,7 @@ use super::loss::{LossMeter, Round};
 use super::policer::{Observed, Policer, Verdict};
 use super::slot::{SlotDrain, Slots};
 use super::start::Start;
-use super::{Found, RateLimits, Report, SLOWEST};
+use super::{Found, PathMemory, RateLimits, Report, SLOWEST};
 use crate::{Rate, RatePolicy};
 
 /// Datagrams per round-trip time before two samples exist (protocol §11) …
@@ -84,6 +84,8 @@ pub(crate) struct RateController {
     known: (Rate, Instant),
     /// The most it carried at any time.
     peak: Rate,
+    /// Half of what an earlier session saw of this path; zero where nothing is known.
+    remembered: Rate,
     delay: DelayRule,
     policer: Policer,
     loss: LossMeter,
@@ -123,6 +125,7 @@ impl RateController {
             bandwidth: Rate::ZERO,
             known: (Rate::ZERO, now),
             peak: Rate::ZERO,
+            remembered: Rate::ZERO,
             delay: DelayRule::new(),
             policer: Policer::new(),
             loss: LossMeter::new(now),
@@ -138,6 +141,26 @@ impl RateController {
             first_drains: FIRST_DRAINS,
             contest: None,
         }
+    }
+
+    /// Starts at the rate that a memory of the path justifies, if that is above the usual one (rule W-33). `rtt` was
+    /// measured on this connection.
+    pub(crate) fn remember(&mut self, rtt: Duration, memory: PathMemory) {
+        let rate = memory.initial_rate(rtt).unwrap_or(Rate::ZERO);
+        if rate > self.wanted {
+            self.wanted = rate;
+            self.remembered = rate;
+        }
+    }
+
+    /// The most that the path was seen to carry.
+    pub(crate) fn peak(&self) -> Rate {
+        self.peak
+    }
+
+    /// Bytes that a path that is known from before may get ahead of the first answer.
+    pub(crate) fn first_flight(&self, rtt: Duration) -> u64 {
+        self.remembered.bytes_in(rtt)
     }
 
     /// Returns the rate to send at.
@@ -204,12 +227,13 @@ impl RateController {
     ) -> u64 {
         let is_adaptive = self.limits.policy != RatePolicy::Fixed;
         if !self.is_timed {
-            return FIRST_FLIGHT * datagram;
+            return (FIRST_FLIGHT * datagram).max(self.first_flight(rtt));
         }
         if self.is_starting() && is_adaptive {
             let reports = (rtt / 8).max(REPORT_TIME) + REPORT_TIME;
             return self
                 .bandwidth
+                .max(self.remembered)
                 .bytes_in(base_rtt.mul_f64(START_PRODUCTS) + reports)
                 + START_WINDOW;
         }

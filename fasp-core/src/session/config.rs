@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::rate::RateLimits;
+use crate::path::AddressToken;
+use crate::rate::{PathMemory, RateLimits};
 use crate::wire::header::MAX_DATAGRAM;
 use crate::{DatagramCipher, KeyMaterial};
 
@@ -51,6 +52,12 @@ pub struct SessionConfig {
     /// Time since 1970 by this end's clock when the session starts: senders that share a path drain its queue at the same
     /// moments (docs/rate-control.md). Clocks that are wrong cost precision, nothing else.
     pub time_of_day: Duration,
+    /// What an earlier session saw of the path (protocol §11).
+    pub path: Option<PathMemory>,
+    /// The challenge that went over the control connection; nothing where its peer is not known (protocol §8.2).
+    pub address_token: Option<AddressToken>,
+    /// A client leaves as soon as its work is done, without waiting for the server's word (protocol §10.1).
+    pub leaves: bool,
     /// Seed of everything drawn at random: skipped numbers and challenges. From the operating system.
     pub seed: u64,
     /// Nothing valid for this long ends the session with code 40.
@@ -86,6 +93,9 @@ impl SessionConfig {
             limits: RateLimits::default(),
             rtt: None,
             time_of_day: Duration::ZERO,
+            path: None,
+            address_token: None,
+            leaves: false,
             seed,
             data_timeout: Self::DATA_TIMEOUT,
             hello_timeout,

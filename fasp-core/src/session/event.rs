@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{ErrorCode, Rate, Totals};
+use crate::{ErrorCode, PathMemory, Rate, Totals};
 
 /// Something happened. Pull them with `Session::poll_event` until there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,4 +124,6 @@ pub struct Statistics {
     pub datagram_size: u16,
     /// Bytes sent and not settled.
     pub in_flight: u64,
+    /// What a sender of files would tell its next session about the path.
+    pub path: Option<PathMemory>,
 }

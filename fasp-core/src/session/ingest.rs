@@ -84,9 +84,10 @@ impl Session {
         self.statistics.datagrams_received += 1;
         self.statistics.bytes_received += size as u64;
         self.last_heard = now;
-        if let State::Greeting { .. } = self.state {
+        if let State::Greeting { since, .. } = self.state {
             self.state = State::Open;
             self.last_report = now;
+            self.recall(now, since);
             self.events.push_back(Event::Connected);
         }
         if self.side == Side::Server {

@@ -32,9 +32,9 @@ pub use ingest::Ingest;
 
 use crate::file::{IncomingFiles, OutgoingFiles};
 use crate::page::{IncomingPages, OutgoingPages};
-use crate::path::{MtuDiscovery, Peer};
+use crate::path::{AddressToken, MtuDiscovery, Peer};
 use crate::protection::{Flow, Opener, ReplayWindow, Sealer};
-use crate::rate::{DeliveryRate, Pacer, Queueing, RateController, RateLimits, Usage};
+use crate::rate::{DeliveryRate, Pacer, PathMemory, Queueing, RateController, RateLimits, Usage};
 use crate::recovery::{Lost, ReceivedLog, Rtt, SentLog};
 use crate::wire::header::{BASE_DATAGRAM, MAX_DATAGRAM};
 use crate::{ErrorCode, Rate, SessionId};
@@ -55,6 +55,8 @@ enum State {
     Closing {
         left: u32,
         next: Instant,
+        /// Goes ahead of each `CLOSE`: pages that are not reported yet.
+        farewell: Vec<u8>,
         closed: Closed,
     },
     /// Over.
@@ -86,6 +88,10 @@ pub struct Session {
     received: ReceivedLog,
     rtt: Rtt,
     peer: Peer,
+    /// A client's answer to the challenge of the control connection.
+    address_token: Option<AddressToken>,
+    /// What is remembered of the path, until a round trip has been measured.
+    path: Option<PathMemory>,
     mtu: MtuDiscovery,
     controller: RateController,
     pacer: Pacer,
@@ -119,6 +125,8 @@ pub struct Session {
     is_list_ended: bool,
     /// The receiver has told of every result: an end without the sender's goodbye is a good one.
     is_complete: bool,
+    /// A client's session ends with its work.
+    leaves: bool,
     last_heard: Instant,
     last_report: Instant,
     last_eliciting: Instant,
@@ -137,6 +145,8 @@ pub struct Session {
 const FIRST_FLIGHT: u64 = 10 * BASE_DATAGRAM as u64;
 /// Times that `CLOSE` is sent, a round trip apart, unless the peer answers.
 const CLOSES: u32 = 8;
+/// Times that a client says it which waits for no answer.
+const LEAVING_CLOSES: u32 = 3;
 /// Page credit assumed before the first report.
 const FIRST_CREDIT: u64 = 1 << 20;
 
@@ -149,12 +159,21 @@ impl Session {
                 Flow::ServerToClient,
                 Peer::known(server),
             ),
-            Side::Server => (Flow::ServerToClient, Flow::ClientToServer, Peer::default()),
+            Side::Server => (
+                Flow::ServerToClient,
+                Flow::ClientToServer,
+                Peer::promised(config.address_token),
+            ),
         };
         let rtt = Rtt::new(config.rtt);
         let base = BASE_DATAGRAM as u64;
-        let controller =
+        let mut controller =
             RateController::new(now, config.time_of_day, config.limits, rtt.smoothed(), base);
+        // Only what was measured on this connection can tell that the path is the one remembered.
+        if let Some((memory, measured)) = config.path.zip(config.rtt) {
+            controller.remember(measured, memory);
+        }
+        let path = config.path.filter(|_| config.rtt.is_none());
         let mut random = fastrand::Rng::with_seed(config.seed);
         let skip_at = random.u64(1..2048);
         // An eighth of the socket's buffer between two reports keeps the sender's window moving.
@@ -173,6 +192,8 @@ impl Session {
             sent: SentLog::default(),
             received: ReceivedLog::new(now, report_bytes),
             peer,
+            address_token: config.address_token,
+            path,
             mtu: MtuDiscovery::new(config.max_datagram),
             pacer: Pacer::new(now, controller.rate()),
             controller,
@@ -201,6 +222,7 @@ impl Session {
             is_paused: false,
             is_list_ended: false,
             is_complete: false,
+            leaves: config.leaves && matches!(config.side, Side::Client { .. }),
             last_heard: now,
             last_report: now,
             last_eliciting: now,
@@ -222,8 +244,9 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Ends the session: `None` for a good end, otherwise why.
+    /// Ends the session: `None` for a good end, otherwise why. The end of a receiver that has told every result is good.
     pub fn close(&mut self, now: Instant, error: Option<(ErrorCode, &str)>) {
+        let error = error.filter(|_| !self.is_complete);
         let (error, text) = match error {
             Some((code, text)) => (Some(code), text.to_owned()),
             None => (None, String::new()),
@@ -284,8 +307,32 @@ impl Session {
             rate: self.controller.rate(),
             datagram_size: self.mtu.current(),
             in_flight: self.sent.in_flight_bytes(),
+            path: self.path_memory(),
             ..self.statistics
         }
+    }
+
+    /// The first datagram has arrived. The session began when `Accept` left for the client, so a round trip has passed, and
+    /// what the client took: a server learns that way whether the path is the one remembered.
+    fn recall(&mut self, now: Instant, began: Instant) {
+        let measured = now.saturating_duration_since(began);
+        let Some(memory) = self.path.take() else {
+            return;
+        };
+        if self.side == Side::Server && memory.initial_rate(measured).is_some() {
+            self.rtt = Rtt::new(Some(measured));
+            self.controller.remember(measured, memory);
+            self.pacer.set_rate(now, self.controller.rate());
+        }
+    }
+
+    /// What a sender of files has seen of the path, once it has seen enough (protocol §11).
+    fn path_memory(&self) -> Option<PathMemory> {
+        let is_known = self.role == Role::Sender && self.rtt.samples() >= 2;
+        is_known.then(|| PathMemory {
+            rate: self.controller.peak(),
+            rtt: self.rtt.min(),
+        })
     }
 
     /// Whether the link is still being looked for.
@@ -298,10 +345,16 @@ impl Session {
             State::Closing { .. } | State::Closed => {}
             State::Greeting { .. } | State::Open => {
                 self.events.push_back(Event::Closed(closed.clone()));
-                self.state = State::Closing {
+                let left = match (closed.by_peer, self.leaves && closed.error.is_none()) {
                     // A peer that has closed needs to hear one answer at most.
-                    left: if closed.by_peer { 1 } else { CLOSES },
+                    (true, _) => 1,
+                    (false, true) => LEAVING_CLOSES,
+                    (false, false) => CLOSES,
+                };
+                self.state = State::Closing {
+                    left,
                     next: now,
+                    farewell: Vec::new(),
                     closed,
                 };
             }

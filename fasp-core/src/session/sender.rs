@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Event, FileResult, Session, TransmitBatch};
+use super::{Event, FileResult, Role, Session, TransmitBatch};
 use crate::wire::record::{MAX_PAGE, Record, Records};
 use crate::{ErrorCode, Totals};
 
@@ -14,6 +14,15 @@ impl Session {
         debug_assert!(page.len() <= MAX_PAGE, "a page is at most 1 MiB");
         self.flush_records();
         self.pages_out.push(page);
+    }
+
+    /// Takes the receiver's answer to a list that went out over the control channel (protocol §9.7).
+    ///
+    /// The files in it have been announced.
+    pub fn first_decisions(&mut self, now: Instant, page: &[u8]) {
+        if self.role == Role::Sender {
+            self.on_decisions(now, page);
+        }
     }
 
     /// Bytes of pages that wait to be sent: stop building more above some amount.

@@ -8,7 +8,9 @@ use std::{
 use super::{FIRST_FLIGHT, Role, Session, Side, State, TransmitBatch};
 use crate::file::Block;
 use crate::recovery::{Content, Receiving};
-use crate::wire::frame::{Frame, MAX_CLOSE_TEXT, VERSION, put_data, put_page};
+use crate::wire::frame::{
+    Frame, MAX_CLOSE_TEXT, VERSION, put_data, put_page, put_page_with_length,
+};
 use crate::wire::header::{BASE_DATAGRAM, HEADER_SIZE, TAG_SIZE, put_header};
 
 /// What IP and UDP add to a datagram on the wire; rates count it.
@@ -24,6 +26,10 @@ pub(super) const CHALLENGE_SIZE: u64 = (HEADER_SIZE + TAG_SIZE + 8 + 9 + 9) as u
 const MAX_SOCKET_SHARE: u64 = 2 << 20;
 /// Shortest wait before the tail repeats a retry.
 const MIN_TAIL_AGE: Duration = Duration::from_millis(2);
+/// A `CLOSE` without text.
+const CLOSE_SIZE: usize = 3;
+/// A part of a page with a few bytes; less room is not worth filling.
+const MIN_PART: usize = 32;
 /// Room for the answers that share a datagram.
 const URGENT_SIZE: usize = BASE_DATAGRAM;
 
@@ -33,6 +39,7 @@ impl Session {
     /// The program reads file data into the batch, calls [`seal`](Self::seal) and sends it, then asks again.
     pub fn poll_transmit(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
         batch.clear();
+        self.leave(now);
         match self.state {
             State::Closed => return false,
             State::Closing { .. } => return self.transmit_close(now, batch),
@@ -50,19 +57,55 @@ impl Session {
             || self.transmit_data(now, batch)
     }
 
+    /// A receiver that waits for no answer ends when its last results have left (protocol §10.1).
+    fn leave(&mut self, now: Instant) {
+        let is_done = self.leaves && self.role == Role::Receiver && self.is_complete;
+        let is_sent =
+            self.pages_out.is_sent() && self.records.is_empty() && !self.pages_out.has_lost();
+        if !(is_done && is_sent && matches!(self.state, State::Open)) {
+            return;
+        }
+        while let Some(content) = self.sent.repeat_oldest(now) {
+            self.requeue(content, 1);
+        }
+        let room = BASE_DATAGRAM - HEADER_SIZE - TAG_SIZE - CLOSE_SIZE;
+        let mut pages = Vec::new();
+        // A part without a length ends a datagram, so these carry one.
+        while let Some(part) = self
+            .pages_out
+            .next_lost(room.saturating_sub(pages.len() + 2))
+        {
+            put_page_with_length(&mut pages, part.number, part.offset, part.last, part.bytes);
+            if pages.len() + MIN_PART > room {
+                break;
+            }
+        }
+        self.close(now, None);
+        if let State::Closing { farewell, .. } = &mut self.state {
+            *farewell = pages;
+        }
+    }
+
     fn transmit_close(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
-        let State::Closing { left, next, closed } = &mut self.state else {
+        let State::Closing {
+            left,
+            next,
+            farewell,
+            closed,
+        } = &mut self.state
+        else {
             return false;
         };
         if now < *next {
             return false;
         }
         *left -= 1;
-        *next = now
-            + self
-                .rtt
-                .smoothed()
-                .clamp(MIN_CLOSE_INTERVAL, MAX_CLOSE_INTERVAL);
+        let longest = match self.leaves && closed.error.is_none() {
+            true => MIN_CLOSE_INTERVAL,
+            false => MAX_CLOSE_INTERVAL,
+        };
+        *next = now + self.rtt.smoothed().clamp(MIN_CLOSE_INTERVAL, longest);
+        let farewell = farewell.clone();
         let (code, text) = (closed.error.map_or(0, |c| c.number()), closed.text.clone());
         if *left == 0 {
             self.state = State::Closed;
@@ -71,9 +114,15 @@ impl Session {
             self.state = State::Closed;
             return false;
         };
-        let size = HEADER_SIZE + TAG_SIZE + 4 + text.len().min(MAX_CLOSE_TEXT);
-        self.peer.take_allowance(to, size as u64)
-            && self.transmit_frames(now, batch, to, &[Frame::Close { code, text: &text }], 0)
+        let size = HEADER_SIZE + TAG_SIZE + farewell.len() + 4 + text.len().min(MAX_CLOSE_TEXT);
+        if !self.peer.take_allowance(to, size as u64) {
+            return false;
+        }
+        let start = self.begin_datagram(now, batch);
+        batch.bytes.extend_from_slice(&farewell);
+        Frame::Close { code, text: &text }.encode(&mut batch.bytes);
+        self.finish_datagram(now, batch, start, to, None);
+        true
     }
 
     fn transmit_hello(&mut self, now: Instant, batch: &mut TransmitBatch) -> bool {
@@ -89,7 +138,9 @@ impl Session {
         }
         *hello_at = now + HELLO_INTERVAL;
         // The challenge makes the server answer; the client knows the server's address from the control channel.
-        let frames = [self.hello(), Frame::PathChallenge(token), Frame::Padding];
+        let mut frames = vec![self.hello(), Frame::PathChallenge(token)];
+        frames.extend(self.address_token.map(|t| Frame::PathResponse(t.token)));
+        frames.push(Frame::Padding);
         self.transmit_frames(now, batch, server, &frames, BASE_DATAGRAM)
     }
 
@@ -257,7 +308,8 @@ impl Session {
     /// Bytes that may be on their way.
     pub(super) fn window(&self) -> u64 {
         if self.is_greeting() {
-            return FIRST_FLIGHT;
+            let known = self.controller.first_flight(self.rtt.smoothed());
+            return FIRST_FLIGHT.max(known);
         }
         let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
         // Without what waits in queues: a window that grew with them would fill them.

@@ -92,6 +92,8 @@ impl Pair {
                 max_datagram: scenario.max_datagram,
                 receive_buffer: 4 << 20,
                 rtt: scenario.rtt,
+                leaves: scenario.leaves,
+                path: scenario.path,
                 ..SessionConfig::new(side, role, keys.clone(), seed)
             };
             End {
@@ -133,6 +135,11 @@ impl Pair {
             capture: None,
             idle_steps: 0,
         }
+    }
+
+    /// Whether the client has sent its last datagram.
+    pub fn is_client_closed(&self) -> bool {
+        self.client.session.is_closed()
     }
 
     /// Runs until both ends are closed or `limit` of virtual time has passed.

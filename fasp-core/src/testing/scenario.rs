@@ -5,7 +5,7 @@ use std::time::Duration;
 use netsim::LinkConfig;
 
 use crate::session::{Closed, Statistics};
-use crate::{DatagramCipher, RateLimits, Totals};
+use crate::{DatagramCipher, PathMemory, RateLimits, Totals};
 
 /// What to send and over what.
 #[derive(Debug, Clone)]
@@ -28,6 +28,10 @@ pub struct Scenario {
     pub cipher: DatagramCipher,
     /// Largest datagram of both ends.
     pub max_datagram: u16,
+    /// Whether the client ends with its work, without waiting for the server.
+    pub leaves: bool,
+    /// What the sender remembers of the path.
+    pub path: Option<PathMemory>,
     /// Round-trip time that the control connection measured.
     pub rtt: Option<Duration>,
 }
@@ -46,6 +50,8 @@ impl Scenario {
             limits: RateLimits::default(),
             cipher: DatagramCipher::Aes128Gcm,
             max_datagram: 1472,
+            leaves: false,
+            path: None,
             rtt,
         }
     }

@@ -212,6 +212,21 @@ pub(crate) fn put_page(out: &mut Vec<u8>, number: u32, offset: u32, last: bool) 
     put_varint(out, u64::from(offset));
 }
 
+/// Appends a whole page part that other frames may follow.
+pub(crate) fn put_page_with_length(
+    out: &mut Vec<u8>,
+    number: u32,
+    offset: u32,
+    last: bool,
+    bytes: &[u8],
+) {
+    let start = out.len();
+    put_page(out, number, offset, last);
+    out[start] |= WITH_LENGTH;
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
 /// Returns the size of what [`put_page`] appends.
 pub(crate) fn page_head_size(number: u32, offset: u32) -> usize {
     1 + varint_size(u64::from(number)) + varint_size(u64::from(offset))

@@ -139,6 +139,8 @@ impl ExternalSsh {
                 binding: [0; 32],
                 peer: nowhere,
                 rtt: Duration::ZERO,
+                keeper: None,
+                path: None,
             },
             process: Process {
                 child,

@@ -104,6 +104,17 @@ impl ControlSender {
             .map_err(|_| Error::ConnectionLost(None))
     }
 
+    /// Queues messages that belong together, so that they leave together; otherwise as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub(crate) async fn send_frames(&self, frames: Vec<u8>) -> Result<(), Error> {
+        self.queue
+            .send(Outgoing::Frame(frames))
+            .await
+            .map_err(|_| Error::ConnectionLost(None))
+    }
+
     /// Waits until everything queued so far is handed to the stream.
     ///
     /// # Errors

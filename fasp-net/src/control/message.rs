@@ -25,6 +25,8 @@ pub enum BindingKind {
     None,
     /// The clear-text part of the SSH handshake.
     SshTranscript,
+    /// What both ends of a resumed connection derived (protocol §2.5).
+    Resumed,
 }
 
 /// First message of either side.
@@ -148,6 +150,9 @@ pub struct Accept {
     /// First page: the list for a download, decisions for an upload; may be empty.
     #[cbor(n(13), with = "wire::page")]
     pub first_page: Vec<u8>,
+    /// A challenge that the client's first datagram answers (protocol §8.2).
+    #[cbor(n(14), with = "wire::optional_token")]
+    pub address_token: Option<[u8; 8]>,
 }
 
 /// Refuses one `Open` or one `List`, or, naming neither, the whole connection.
@@ -371,6 +376,35 @@ pub struct Closed {
     pub bytes: u64,
 }
 
+/// What the next connection may begin with (protocol §2.5). Prints no secret.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Ticket {
+    /// Names it to the server.
+    #[cbor(n(0), with = "wire::ticket_id")]
+    pub id: [u8; 16],
+    /// What both ends know.
+    #[cbor(n(1), with = "wire::random")]
+    pub secret: [u8; 32],
+    /// Seconds it lasts once this connection has ended.
+    #[n(2)]
+    pub lifetime: u32,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket")
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.secret);
+    }
+}
+
 /// Makes the enum of all messages with its kinds, encoder and decoder.
 macro_rules! messages {
     ($($kind:literal $name:ident $doc:literal,)*) => {
@@ -444,6 +478,7 @@ messages! {
     12 Closed "A good end.",
     13 Inquiry "Asks how the server is.",
     14 Facts "How the server is.",
+    15 Ticket "What the next connection may begin with.",
 }
 
 impl Message {

@@ -68,9 +68,14 @@ prop_compose! {
     fn accept()(
         ids in any::<([u8; 16], u16, u64, [u8; 32], u16, u16, bool)>(),
         cipher in cipher(),
-        binding in select(vec![BindingKind::None, BindingKind::SshTranscript]),
+        binding in select(vec![
+            BindingKind::None,
+            BindingKind::SshTranscript,
+            BindingKind::Resumed,
+        ]),
         rates in (option::of(bit_rate()), option::of(bit_rate()), bit_rate(), policy()),
         first_page in bytes(3000),
+        address_token in option::of(any::<[u8; 8]>()),
     ) -> Accept {
         Accept {
             transfer_id: TransferId(ids.0),
@@ -87,6 +92,7 @@ prop_compose! {
             datagram_max: ids.5,
             destination_is_new: ids.6,
             first_page,
+            address_token,
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod external;
 mod framing;
 pub mod known_hosts;
 pub mod message;
+pub mod resume;
 pub mod ssh;
 mod user_file;
 mod wire;

@@ -54,6 +54,15 @@ pub(super) fn read(path: &Path, privacy: Privacy) -> Result<Option<Zeroizing<Str
 
 /// Writes a file of mode 0600 so that a crash leaves either the old content or the new, never half of it.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    put(path, content, true)
+}
+
+/// Replaces a file of mode 0600 as a whole, without waiting for the disk: a crash may lose it.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    put(path, content, false)
+}
+
+fn put(path: &Path, content: &[u8], is_durable: bool) -> Result<(), Error> {
     let failed = |e: io::Error| user_file(path, e.to_string());
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -69,9 +78,12 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     {
         return Err(failed(e));
     }
-    let written = write_new(&temporary, content)
+    let written = write_new(&temporary, content, is_durable)
         .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| File::open(directory)?.sync_all());
+        .and_then(|()| match is_durable {
+            true => File::open(directory)?.sync_all(),
+            false => Ok(()),
+        });
     if written.is_err() {
         // The first error is the one to report.
         drop(fs::remove_file(&temporary));
@@ -79,14 +91,17 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     written.map_err(failed)
 }
 
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, content: &[u8], is_durable: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     file.write_all(content)?;
-    file.sync_all()
+    match is_durable {
+        true => file.sync_all(),
+        false => Ok(()),
+    }
 }
 
 fn private_directory(path: &Path) -> io::Result<()> {

@@ -97,7 +97,7 @@ integers!(resume ResumePolicy { 0 None, 1 Attributes, 2 SparseChecksum, 3 FullCh
 integers!(symlinks SymlinkPolicy { 0 Follow, 1 Copy, 2 CopyForce, 3 Skip, });
 integers!(rate_policy RatePolicy { 0 Fixed, 1 High, 2 Fair, 3 Low, });
 integers!(cipher DatagramCipher { 0 None, 1 Aes128Gcm, 2 Aes256Gcm, });
-integers!(binding BindingKind { 0 None, 1 SshTranscript, });
+integers!(binding BindingKind { 0 None, 1 SshTranscript, 2 Resumed, });
 integers!(entry_kind EntryKind { 0 File, 1 Directory, 2 Symlink, 3 Other, });
 
 /// Makes a `with` module for a type that converts to and from something CBOR knows.
@@ -128,6 +128,8 @@ macro_rules! values {
 values!(session_id SessionId, |e, value| e.u64(value.0), |d| d.u64().map(SessionId));
 values!(transfer_id TransferId, |e, value| e.bytes(&value.0), |d| array(d).map(TransferId));
 values!(random [u8; 32], |e, value| e.bytes(value), |d| array(d));
+values!(ticket_id [u8; 16], |e, value| e.bytes(value), |d| array(d));
+values!(token [u8; 8], |e, value| e.bytes(value), |d| array(d));
 values!(error_code ErrorCode, |e, value| e.u8(value.number()), |d| {
     // A later version may know more codes; the text that travels beside it still says what happened.
     Ok(ErrorCode::from_number(d.u8()?).unwrap_or(ErrorCode::Unknown))
@@ -224,6 +226,7 @@ macro_rules! optional {
 
 optional!(optional_session_id SessionId = session_id);
 optional!(optional_transfer_id TransferId = transfer_id);
+optional!(optional_token [u8; 8] = token);
 optional!(optional_rate Rate = rate);
 optional!(optional_target_rate Rate = target_rate);
 optional!(optional_rate_policy RatePolicy = rate_policy);

@@ -2,7 +2,7 @@
 
 use crossbeam_channel::{Receiver, Sender};
 use fasp_core::session::Statistics;
-use fasp_core::{ErrorCode, Rate, RatePolicy};
+use fasp_core::{ErrorCode, PathMemory, Rate, RatePolicy};
 
 use crate::event::{Event, Outcome};
 
@@ -20,6 +20,8 @@ pub enum Command {
         /// New policy.
         policy: Option<RatePolicy>,
     },
+    /// End the session well: the other side has said that its work is done.
+    Close,
     /// End the session now, with this reason.
     Abort {
         /// The code.
@@ -51,6 +53,8 @@ pub struct Finish {
     pub error: Option<(ErrorCode, String)>,
     /// Whether the other side said so.
     pub by_peer: bool,
+    /// What a sender of files saw of the path.
+    pub path: Option<PathMemory>,
 }
 
 /// A running session, seen from outside its thread.

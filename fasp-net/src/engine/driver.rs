@@ -8,11 +8,9 @@ use crossbeam_channel::{Receiver, Select, bounded, unbounded};
 use fasp_core::{BlockWrite, Event, RateLimits, Session, SessionConfig, TransmitBatch};
 
 use super::command::{Command, Handle};
-use super::lister::ListOptions;
 use super::receiver::{ReceiverOptions, ReceiverProgram};
 use super::reporter::Reporter;
-use super::sender::SenderProgram;
-use super::sources::Sources;
+use super::sender::{SenderOptions, SenderProgram};
 use crate::Error;
 use crate::port::{Inbound, Port, Registration};
 
@@ -37,10 +35,7 @@ pub(crate) struct Spawn {
 /// What the session does.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Send {
-        sources: Sources,
-        options: ListOptions,
-    },
+    Send(SenderOptions),
     Receive(ReceiverOptions),
 }
 
@@ -60,7 +55,7 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
         .unwrap_or_default();
     let now = Instant::now();
     let program = match work {
-        Work::Send { sources, options } => Program::Sender(SenderProgram::new(sources, options)?),
+        Work::Send(options) => Program::Sender(SenderProgram::new(options)),
         Work::Receive(options) => {
             Program::Receiver(ReceiverProgram::new(options, port.clone(), now)?)
         }
@@ -118,6 +113,11 @@ struct Driver {
 
 impl Driver {
     fn run(&mut self) {
+        let now = Instant::now();
+        match &mut self.program {
+            Program::Sender(sender) => sender.begin(now, &mut self.session, &mut self.reporter),
+            Program::Receiver(receiver) => receiver.begin(),
+        }
         while !self.session.is_closed() {
             let received = self.receive();
             let now = Instant::now();
@@ -179,6 +179,7 @@ impl Driver {
                 write.at += start;
             }
             start += datagram.len();
+            self.settle_first_page();
         }
         match &self.program {
             Program::Receiver(receiver) if !self.writes.is_empty() => {
@@ -186,6 +187,18 @@ impl Driver {
                 receiver.store(bytes, std::mem::replace(&mut self.writes, next));
             }
             _ => self.port.recycle(bytes),
+        }
+    }
+
+    /// What else arrived with the first datagram may belong to files of the first page.
+    fn settle_first_page(&mut self) {
+        let is_pending =
+            matches!(&self.program, Program::Receiver(receiver) if receiver.has_first_page());
+        if is_pending {
+            self.events();
+            if let Program::Receiver(receiver) = &mut self.program {
+                receiver.settle_first_page(&mut self.session, &mut self.reporter);
+            }
         }
     }
 
@@ -228,6 +241,7 @@ impl Driver {
                     };
                     self.session.set_limits(now, limits);
                 }
+                Command::Close => self.session.close(now, None),
                 Command::Abort { code, message } => self.session.close(now, Some((code, &message))),
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use docroot::{Docroot, Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
@@ -16,6 +16,10 @@ use crate::Error;
 
 /// Pages are closed at this size.
 const PAGE: usize = 128 << 10;
+/// The first one, which travels in the control channel, at this one (protocol §9.7).
+const FIRST_PAGE: usize = 8 << 10;
+/// How long the control channel waits for the first page: a slow disk's follows on the data path.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Pages built ahead of the session.
 const AHEAD: usize = 8;
 /// Small files asked about and not settled, at most.
@@ -50,23 +54,16 @@ pub(super) type Asked = Arc<Mutex<BTreeMap<u32, (Origin, u64)>>>;
 
 /// The session's side of the lister.
 #[derive(Debug)]
-pub(super) struct Lister {
+pub(crate) struct Lister {
     pub(super) pages: Receiver<Listed>,
     pub(super) asks: Sender<Ask>,
     pub(super) asked: Asked,
-}
-
-/// How the list is made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ListOptions {
-    pub(crate) symlinks: SymlinkPolicy,
-    /// Small files are listed without their content, which is sent when it is wanted.
-    pub(crate) asks_first: bool,
+    proceed: Sender<bool>,
 }
 
 impl Lister {
-    /// Starts the threads.
-    pub(super) fn start(sources: Sources, options: ListOptions) -> Result<Self, Error> {
+    /// Starts the threads. Behind the first page the lister waits for [`proceed`](Self::proceed).
+    pub(crate) fn start(sources: Sources, symlinks: SymlinkPolicy) -> Result<Self, Error> {
         let (page_sender, pages) = bounded(AHEAD);
         let (asks, ask_receiver) = unbounded();
         let asked = Asked::default();
@@ -76,8 +73,12 @@ impl Lister {
             .name("fasp-content".into())
             .spawn(move || send_contents(&ask_receiver, &content_sender, &content_asked))
             .map_err(Error::Thread)?;
+        let (proceed, may_proceed) = bounded(1);
         let mut listing = Listing {
-            options,
+            symlinks,
+            // Nobody knows yet whether the destination is new.
+            asks_first: true,
+            may_proceed: Some(may_proceed),
             asked: Arc::clone(&asked),
             pages: page_sender,
             current: Listed::default(),
@@ -89,13 +90,40 @@ impl Lister {
             .name("fasp-lister".into())
             .spawn(move || listing.run(&sources))
             .map_err(Error::Thread)?;
-        Ok(Self { pages, asks, asked })
+        Ok(Self {
+            pages,
+            asks,
+            asked,
+            proceed,
+        })
+    }
+
+    /// Returns the first page, which lists small files without their content; `None` when it takes too long. Blocks.
+    pub(crate) fn first(&self) -> Option<Listed> {
+        self.pages.recv_timeout(FIRST_WAIT).ok()
+    }
+
+    /// Lets the list go on. `asks_first` says that small files are listed without their content, which is sent when it
+    /// is wanted.
+    pub(crate) fn proceed(&self, asks_first: bool) {
+        // A lister that is gone has said why; one that was told has no use for more.
+        self.proceed.try_send(asks_first).ok();
+    }
+}
+
+impl Listed {
+    /// The page's records.
+    pub(crate) fn page(&self) -> &[u8] {
+        &self.page
     }
 }
 
 /// The state of the walk.
 struct Listing {
-    options: ListOptions,
+    symlinks: SymlinkPolicy,
+    asks_first: bool,
+    /// Until the first page has been handed on and the list may go on.
+    may_proceed: Option<Receiver<bool>>,
     asked: Asked,
     pages: Sender<Listed>,
     current: Listed,
@@ -125,7 +153,7 @@ impl Listing {
     }
 
     fn walk(&mut self, root: &Docroot, source: &EntryPath) -> Result<(), Gone> {
-        let symlinks = match self.options.symlinks {
+        let symlinks = match self.symlinks {
             SymlinkPolicy::Follow => docroot::SymlinkPolicy::Follow,
             SymlinkPolicy::Copy => docroot::SymlinkPolicy::Copy,
             SymlinkPolicy::CopyForce => docroot::SymlinkPolicy::CopyForce,
@@ -228,7 +256,7 @@ impl Listing {
                 let origin = Origin::File {
                     root: root.clone(),
                     path: entry.path.clone(),
-                    rule: match self.options.symlinks {
+                    rule: match self.symlinks {
                         SymlinkPolicy::Follow => LinkRule::FollowBeneath,
                         _ => LinkRule::Refuse,
                     },
@@ -251,7 +279,7 @@ impl Listing {
             self.current.blocks.push((file, origin, size));
             return Ok(());
         }
-        if self.options.asks_first {
+        if self.asks_first {
             self.wait_for_room();
             let file = self.list(&path, attributes, size);
             lock(&self.asked).insert(file, (origin, size));
@@ -314,7 +342,11 @@ impl Listing {
     }
 
     fn close_full_page(&mut self) -> Result<(), Gone> {
-        if self.current.page.len() >= PAGE || self.current.failures.len() >= 1000 {
+        let limit = match self.may_proceed {
+            Some(_) => FIRST_PAGE,
+            None => PAGE,
+        };
+        if self.current.page.len() >= limit || self.current.failures.len() >= 1000 {
             self.close_page()?;
         }
         Ok(())
@@ -323,7 +355,12 @@ impl Listing {
     fn close_page(&mut self) -> Result<(), Gone> {
         let page = std::mem::take(&mut self.current);
         self.entered = None;
-        self.pages.send(page).map_err(|_| Gone)
+        let is_end = page.end.is_some();
+        self.pages.send(page).map_err(|_| Gone)?;
+        if let Some(may_proceed) = self.may_proceed.take().filter(|_| !is_end) {
+            self.asks_first = may_proceed.recv().map_err(|_| Gone)?;
+        }
+        Ok(())
     }
 
     /// Waits until the receiver has settled enough of the files it was asked about.
@@ -335,7 +372,7 @@ impl Listing {
             return;
         }
         while lock(&self.asked).len() >= MAX_ASKED / 2 && Arc::strong_count(&self.asked) > 2 {
-            thread::sleep(std::time::Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

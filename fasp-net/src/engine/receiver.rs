@@ -21,11 +21,28 @@ const SLOWEST: Rate = Rate::from_kbps(1000);
 /// How often the storage's rate is measured.
 const MEASURE: Duration = Duration::from_millis(200);
 
+/// How long the first page may take once datagrams have arrived: none is taken in meanwhile.
+const FIRST_PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How a session receives.
 #[derive(Debug)]
 pub(crate) struct ReceiverOptions {
     pub(crate) destination: Destination,
     pub(crate) rules: Rules,
+    pub(crate) first_page: FirstPage,
+}
+
+/// The page that the control channel carried (protocol §9.7).
+#[derive(Debug)]
+pub(crate) enum FirstPage {
+    /// To be handled now.
+    AtOnce(Vec<u8>),
+    /// To be handled when the first datagram shows that the other side is there (protocol §2.5).
+    Held(Vec<u8>),
+    /// With the storage.
+    Working,
+    /// There was none, or it has been handled.
+    Done,
 }
 
 /// What a session thread does when it receives files.
@@ -38,6 +55,7 @@ pub(super) struct ReceiverProgram {
     expected: Option<u64>,
     settled: u64,
     links: u64,
+    first_page: FirstPage,
     is_finishing: bool,
     is_complete: bool,
     /// Bytes of pages done with.
@@ -64,6 +82,7 @@ impl ReceiverProgram {
             expected: None,
             settled: 0,
             links: 0,
+            first_page: options.first_page,
             is_finishing: false,
             is_complete: false,
             pages_done: 0,
@@ -87,6 +106,44 @@ impl ReceiverProgram {
         }
     }
 
+    /// Takes up what the control channel has carried already.
+    pub(super) fn begin(&mut self) {
+        match std::mem::replace(&mut self.first_page, FirstPage::Done) {
+            FirstPage::AtOnce(page) => self.handle_first_page(page),
+            other => self.first_page = other,
+        }
+    }
+
+    fn handle_first_page(&mut self, page: Vec<u8>) {
+        if !page.is_empty() {
+            self.first_page = FirstPage::Working;
+            self.job(Job::Page(page));
+        }
+    }
+
+    /// Whether the first page has not been handled yet.
+    pub(super) fn has_first_page(&self) -> bool {
+        !matches!(self.first_page, FirstPage::Done)
+    }
+
+    /// Waits until the first page has been handled, if datagrams have to wait for that: blocks of files that the sender
+    /// was told to send must not arrive before they are expected.
+    pub(super) fn settle_first_page(&mut self, session: &mut Session, reporter: &mut Reporter) {
+        let deadline = Instant::now() + FIRST_PAGE_TIMEOUT;
+        while matches!(self.first_page, FirstPage::Working) {
+            let event = self.events.recv_deadline(deadline);
+            let now = Instant::now();
+            match event {
+                Ok(event) => self.on_storage(now, session, reporter, event),
+                Err(_) => {
+                    let text = "the storage takes too long to begin";
+                    session.close(now, Some((fasp_core::ErrorCode::Stalled, text)));
+                    self.first_page = FirstPage::Done;
+                }
+            }
+        }
+    }
+
     /// Hands datagrams with new blocks to the storage.
     pub(super) fn store(&self, bytes: Vec<u8>, writes: Vec<BlockWrite>) {
         self.job(Job::Blocks(Blocks { bytes, writes }));
@@ -97,8 +154,12 @@ impl ReceiverProgram {
         self.jobs.send(job).ok();
     }
 
-    pub(super) fn on_event(&self, event: Event) {
+    pub(super) fn on_event(&mut self, event: Event) {
         match event {
+            Event::Connected => match std::mem::replace(&mut self.first_page, FirstPage::Done) {
+                FirstPage::Held(page) => self.handle_first_page(page),
+                other => self.first_page = other,
+            },
             Event::Page(page) => self.job(Job::Page(page)),
             Event::FileComplete { file } => self.job(Job::Complete { file }),
             Event::FileDamaged { file } => self.job(Job::Damaged { file }),
@@ -155,7 +216,12 @@ impl ReceiverProgram {
             }
             StorageEvent::PageDone(bytes) => {
                 self.pages_done += bytes;
-                session.page_consumed(bytes);
+                if matches!(self.first_page, FirstPage::Working) {
+                    // Pages are handled in order, and the session never held this one.
+                    self.first_page = FirstPage::Done;
+                } else {
+                    session.page_consumed(bytes);
+                }
             }
             // Waking up was the point.
             StorageEvent::Idle => {}

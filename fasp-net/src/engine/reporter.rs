@@ -160,6 +160,7 @@ impl Reporter {
             outcome: self.outcome,
             error,
             by_peer,
+            path: statistics.path,
         };
         self.reports.send(Report::Finished(finish)).ok();
     }

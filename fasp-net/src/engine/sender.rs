@@ -2,39 +2,66 @@
 
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
+use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 use docroot::EntryPath;
 use fasp_core::session::{BlockRead, FileResult};
 use fasp_core::{Event, Session, TransmitBatch};
 
-use super::lister::{Ask, ListOptions, Listed, Lister, lock};
+use super::lister::{Ask, Listed, Lister, lock};
 use super::reporter::Reporter;
-use super::sources::{OpenSources, Sources, failure};
-use crate::Error;
+use super::sources::{OpenSources, failure};
 
 /// Bytes of pages handed to the session ahead of what it has sent.
 const PAGES_AHEAD: usize = 1 << 20;
 
+/// How a session sends.
+#[derive(Debug)]
+pub(crate) struct SenderOptions {
+    pub(crate) lister: Arc<Lister>,
+    /// The page that went out over the control channel, if one was ready.
+    pub(crate) first: Option<Listed>,
+    /// What the receiver answered to it there.
+    pub(crate) decisions: Vec<u8>,
+}
+
 /// What a session thread does when it sends files.
 #[derive(Debug)]
 pub(super) struct SenderProgram {
-    lister: Lister,
+    lister: Arc<Lister>,
     open: OpenSources,
     names: BTreeMap<u32, (EntryPath, u64)>,
     reads: Vec<BlockRead>,
     is_listed: bool,
+    first: Option<(Listed, Vec<u8>)>,
 }
 
 impl SenderProgram {
-    pub(super) fn new(sources: Sources, options: ListOptions) -> Result<Self, Error> {
-        Ok(Self {
-            lister: Lister::start(sources, options)?,
+    pub(super) fn new(options: SenderOptions) -> Self {
+        let SenderOptions {
+            lister,
+            first,
+            decisions,
+        } = options;
+        Self {
+            lister,
             open: OpenSources::default(),
             names: BTreeMap::new(),
             reads: Vec::new(),
             is_listed: false,
-        })
+            first: first.map(|first| (first, decisions)),
+        }
+    }
+
+    /// Takes up what the control channel has carried already.
+    pub(super) fn begin(&mut self, now: Instant, session: &mut Session, reporter: &mut Reporter) {
+        if let Some((mut first, decisions)) = self.first.take() {
+            first.page.clear();
+            self.take(session, reporter, first);
+            session.first_decisions(now, &decisions);
+        }
     }
 
     /// What to wait for besides the network.

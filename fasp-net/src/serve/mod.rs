@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fasp_core::{ErrorCode, SessionId};
+use fasp_core::{ErrorCode, PathMemory, SessionId};
 use tokio::sync::mpsc;
 
 pub use grant::{Access, Grant, Observer, Permissions, Refusal};
@@ -19,6 +19,7 @@ pub use running::RunningSessions;
 use running::{Place, abort};
 
 use crate::control::message::{self, BindingKind};
+use crate::control::resume::Issuer;
 use crate::control::ssh::server::{Accepted, UserHandle};
 use crate::control::{Control, ControlSender, Message};
 use crate::engine::{Command, Finish, Handle, Report};
@@ -27,6 +28,8 @@ use crate::{Error, transfer};
 
 /// How often the other side hears figures of a download.
 const STATISTICS: Duration = Duration::from_secs(1);
+/// How long a session may take to end by itself once its client has said that it leaves.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Who is on the other side of a control connection, and how sure we are.
 #[derive(Debug)]
@@ -39,6 +42,10 @@ pub struct Client {
     pub binding: [u8; 32],
     /// Of which kind that is.
     pub binding_kind: BindingKind,
+    /// Gives the client its ticket; nothing for clients without.
+    pub issuer: Option<Issuer>,
+    /// What the connection before this one saw of the path.
+    pub path: Option<PathMemory>,
 }
 
 impl Client {
@@ -48,14 +55,19 @@ impl Client {
             user,
             control,
             binding,
+            binding_kind,
             peer,
+            issuer,
+            path,
         } = accepted;
         (
             Self {
                 user,
                 peer: Some(peer),
                 binding,
-                binding_kind: BindingKind::SshTranscript,
+                binding_kind,
+                issuer,
+                path,
             },
             control,
         )
@@ -68,6 +80,8 @@ impl Client {
             peer: None,
             binding: [0; 32],
             binding_kind: BindingKind::None,
+            issuer: None,
+            path: None,
         }
     }
 }
@@ -141,12 +155,16 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                         } = opened;
                         let watch = Watch {
                             id,
+                            client: Arc::clone(&client),
                             handle: handle.clone(),
                             observer,
                             grant: grant.clone(),
                             place: context.sessions.enter(id, &handle),
                         };
                         sender.send(accept).await?;
+                        if let Some(ticket) = client.issuer.as_ref().and_then(Issuer::issue) {
+                            sender.send(ticket).await?;
+                        }
                         watch.start(sender.clone(), told.clone())?;
                         sessions.insert(id.0, (handle, grant));
                     }
@@ -187,6 +205,11 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                     handle.send(Command::Pause(pause.paused));
                 }
             }
+            Ok(Some(Message::Closed(closed))) => {
+                if let Some((handle, _)) = sessions.remove(&closed.session_id.0) {
+                    tokio::spawn(linger(handle));
+                }
+            }
             Ok(Some(Message::Cancel(cancel))) => {
                 for (id, (handle, _)) in &sessions {
                     if cancel.session_id.is_none_or(|wanted| wanted.0 == *id) {
@@ -209,6 +232,12 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
     result
 }
 
+/// The client has left with its work done: whatever got lost of its goodbye, the session ends well.
+async fn linger(handle: Handle) {
+    tokio::time::sleep(LINGER).await;
+    handle.send(Command::Close);
+}
+
 fn refuse_connection(error: &Error) -> message::Refuse {
     message::Refuse {
         transfer_id: None,
@@ -222,6 +251,7 @@ fn refuse_connection(error: &Error) -> message::Refuse {
 /// A running session, as the thread that reads its reports has it.
 struct Watch {
     id: SessionId,
+    client: Arc<Client>,
     handle: Handle,
     observer: Observer,
     /// Held until the session has ended.
@@ -265,7 +295,12 @@ impl Watch {
                         .into(),
                     )
                 }
-                Report::Finished(finish) => Some(last_word(id, finish)),
+                Report::Finished(finish) => {
+                    if let Some((issuer, path)) = self.client.issuer.as_ref().zip(finish.path) {
+                        issuer.remember(path);
+                    }
+                    Some(last_word(id, finish))
+                }
                 _ => None,
             };
             if let Some(message) = message {
@@ -283,6 +318,7 @@ fn last_word(id: SessionId, finish: Finish) -> Message {
         outcome,
         error,
         by_peer,
+        ..
     } = finish;
     match error {
         Some((code, message))

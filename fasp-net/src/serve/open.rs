@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use fasp_core::{
-    DatagramCipher, ErrorCode, KeyMaterial, Rate, RateLimits, Role, SessionConfig, SessionId, Side,
+    AddressToken, DatagramCipher, ErrorCode, KeyMaterial, Rate, RateLimits, Role, SessionConfig,
+    SessionId, Side,
 };
 use transfer_spec::Direction;
 use zeroize::Zeroizing;
 
 use super::{Client, Context, Grant, Observer, Refusal};
-use crate::control::message::{Accept, Open};
+use crate::control::message::{Accept, BindingKind, Open};
 use crate::engine::{
-    self, Destination, Handle, ListOptions, ReceiverOptions, Rules, Sources, Spawn, Work,
+    self, Destination, FirstPage, Handle, Lister, ReceiverOptions, Rules, SenderOptions, Sources,
+    Spawn, Work, wanted_at_once,
 };
 use crate::request::DATAGRAM_MAX;
 
@@ -31,7 +33,7 @@ pub(super) async fn open(
 ) -> Result<Opened, Refusal> {
     let (context, client) = (context.clone(), Arc::clone(client));
     // Looking at files and verifying accounts may block.
-    let task = tokio::task::spawn_blocking(move || open_blocking(&context, &client, &open));
+    let task = tokio::task::spawn_blocking(move || open_blocking(&context, &client, open));
     task.await.unwrap_or_else(|_| {
         Err(Refusal::new(
             ErrorCode::Internal,
@@ -40,14 +42,21 @@ pub(super) async fn open(
     })
 }
 
-fn open_blocking(context: &Context, client: &Client, open: &Open) -> Result<Opened, Refusal> {
-    let (grant, observer) = context.access.session(client, open)?;
-    let cipher = choose_cipher(&grant, open)?;
+fn open_blocking(context: &Context, client: &Client, mut open: Open) -> Result<Opened, Refusal> {
+    let (grant, observer) = context.access.session(client, &open)?;
+    let cipher = choose_cipher(&grant, &open)?;
     let (policy, rate_cap) = grant.policy(open.policy);
     let cap = rate_cap.unwrap_or(Rate::MAX);
     let target_rate = open.target_rate.map(|rate| rate.min(cap));
     let min_rate = open.min_rate.min(cap);
-    let (role, work, destination_is_new) = work(&grant, open)?;
+    // Nothing is done on the word of an offer alone (protocol §2.5).
+    let is_proven = client.binding_kind != BindingKind::Resumed;
+    let Begun {
+        role,
+        work,
+        destination_is_new,
+        first_page,
+    } = begin(&grant, &mut open, is_proven)?;
     let (session_id, registration) = context.port.register().map_err(Refusal::from)?;
     let mut server_random = Zeroizing::new([0; 32]);
     crate::fill_random(&mut *server_random);
@@ -58,6 +67,10 @@ fn open_blocking(context: &Context, client: &Client, open: &Open) -> Result<Open
         session: session_id,
         transfer: open.transfer_id,
     };
+    let address_token = client.peer.map(|peer| AddressToken {
+        token: crate::random_u64().to_be_bytes(),
+        ip: peer.ip(),
+    });
     let datagram_max = open.datagram_max.min(largest_datagram(context, client));
     let config = SessionConfig {
         cipher,
@@ -69,6 +82,8 @@ fn open_blocking(context: &Context, client: &Client, open: &Open) -> Result<Open
             cap,
             policy,
         },
+        path: client.path,
+        address_token,
         ..SessionConfig::new(Side::Server, role, keys, crate::random_u64())
     };
     let port = context.port.clone();
@@ -93,7 +108,8 @@ fn open_blocking(context: &Context, client: &Client, open: &Open) -> Result<Open
         policy,
         datagram_max,
         destination_is_new,
-        first_page: Vec::new(),
+        first_page,
+        address_token: address_token.map(|token| token.token),
     };
     Ok(Opened {
         id: session_id,
@@ -125,13 +141,24 @@ fn choose_cipher(grant: &Grant, open: &Open) -> Result<DatagramCipher, Refusal> 
     })
 }
 
-fn work(grant: &Grant, open: &Open) -> Result<(Role, Work, bool), Refusal> {
+/// What a session begins with.
+struct Begun {
+    role: Role,
+    work: Work,
+    destination_is_new: bool,
+    /// The first page of `Accept`.
+    first_page: Vec<u8>,
+}
+
+fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refusal> {
     match open.direction {
         Direction::Upload => {
             let count = open.source_count as usize;
             let destination =
                 Destination::beneath(&grant.root, &open.destination, count, open.create_dir)?;
-            let is_new = destination.is_new();
+            let destination_is_new = destination.is_new();
+            let page = std::mem::take(&mut open.first_page);
+            let first_page = wanted_at_once(&destination, &page);
             let Open {
                 overwrite,
                 resume,
@@ -145,17 +172,40 @@ fn work(grant: &Grant, open: &Open) -> Result<(Role, Work, bool), Refusal> {
                 preserve,
                 symlinks,
             };
-            let work = Work::Receive(ReceiverOptions { destination, rules });
-            Ok((Role::Receiver, work, is_new))
+            let work = Work::Receive(ReceiverOptions {
+                destination,
+                rules,
+                first_page: match is_proven {
+                    true => FirstPage::AtOnce(page),
+                    false => FirstPage::Held(page),
+                },
+            });
+            Ok(Begun {
+                role: Role::Receiver,
+                work,
+                destination_is_new,
+                first_page,
+            })
         }
         Direction::Download => {
             let sources = Sources::beneath(&grant.root, &open.sources)?;
+            let lister = Lister::start(sources, open.symlinks)?;
+            let first = lister.first();
             // Whether the client has the files already is for the client to say.
-            let options = ListOptions {
-                symlinks: open.symlinks,
-                asks_first: true,
-            };
-            Ok((Role::Sender, Work::Send { sources, options }, false))
+            lister.proceed(true);
+            let first_page = first.as_ref().map(|first| first.page().to_vec());
+            let decisions = Vec::new();
+            let work = Work::Send(SenderOptions {
+                lister: Arc::new(lister),
+                first,
+                decisions,
+            });
+            Ok(Begun {
+                role: Role::Sender,
+                work,
+                destination_is_new: false,
+                first_page: first_page.unwrap_or_default(),
+            })
         }
     }
 }

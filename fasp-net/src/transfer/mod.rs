@@ -12,18 +12,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use fasp_core::{ErrorCode, Rate, RatePolicy, SessionId};
+use fasp_core::{ErrorCode, PathMemory, Rate, RatePolicy, SessionId};
 use tokio::sync::mpsc;
 
 use crate::Error;
-use crate::control::ssh::client::Connection;
-use crate::control::{ControlReceiver, ControlSender, Message, message};
+use crate::control::resume::dial::{Dialled, Keeper};
+use crate::control::{Control, Message, message};
 use crate::engine::{Command, Handle, Sources};
 use crate::event::{Event, Outcome};
 use crate::port::Port;
 use crate::request::TransferOptions;
+
+/// Longest wait for the control connection's last words, once everything is done.
+const FAREWELL: Duration = Duration::from_millis(250);
+/// What they get to leave this machine.
+const LAST_WRITE: Duration = Duration::from_millis(2);
 
 /// What to transfer.
 #[derive(Debug, Clone)]
@@ -73,30 +79,26 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Agrees with the server on a session over this connection and starts it. Must run on a tokio runtime.
+    /// Agrees with the server on a session over this connection and starts it. Where a ticket is offered and refused,
+    /// logs in first. Must run on a tokio runtime.
     ///
     /// # Errors
-    /// What the server refuses, a destination that cannot be, sockets and threads that cannot be had.
+    /// What the server refuses, a destination that cannot be, sockets and threads that cannot be had; a log-in that
+    /// fails.
     pub async fn start(
-        connection: Connection,
+        connection: impl Into<Dialled>,
         job: Job,
         options: &TransferOptions,
     ) -> Result<Self, Error> {
-        let Connection {
-            control,
-            binding,
-            peer,
-            rtt,
-        } = connection;
-        let (sender, mut receiver) = (control.sender, control.receiver);
         let is_upload = matches!(job, Job::Upload { .. });
-        let agreed = agree::agree(&sender, &mut receiver, binding, peer, rtt, job, options).await?;
         let agree::Agreed {
             session,
             handle,
             port,
             started,
-        } = agreed;
+            control,
+            keeper,
+        } = agree::agree(connection.into(), job, options).await?;
         let (event_sender, events) = crossbeam_channel::unbounded();
         let (wishes, wish_receiver) = mpsc::unbounded_channel();
         let (figures, figure_receiver) = crossbeam_channel::unbounded();
@@ -106,9 +108,15 @@ impl Transfer {
             handle: handle.clone(),
             figures,
             heard: Arc::clone(&heard),
+            ticket: None,
+            keeper,
         };
         let (done, done_receiver) = tokio::sync::oneshot::channel();
-        tokio::spawn(follower.follow(sender, receiver, wish_receiver, done_receiver));
+        let (left, has_left) = crossbeam_channel::bounded::<()>(1);
+        tokio::spawn(async move {
+            follower.follow(control, wish_receiver, done_receiver).await;
+            drop(left);
+        });
         let pump = pump::Pump::new(
             handle.reports.clone(),
             figure_receiver,
@@ -119,12 +127,17 @@ impl Transfer {
         let result = std::thread::Builder::new()
             .name("fasp-events".into())
             .spawn(move || {
-                let result = pump
-                    .run()
-                    .map_err(|end| explain(end, &port, heard.load(Ordering::Relaxed)));
+                let pump::Ended {
+                    result,
+                    whole,
+                    path,
+                } = pump.run();
+                let closed = whole.map(|outcome| closed(session, &outcome));
                 // The control connection may close now; it may be gone already.
-                done.send(()).ok();
-                result
+                done.send(Done { closed, path }).ok();
+                // Nothing is sent here: this waits for the other end to be dropped.
+                has_left.recv_timeout(FAREWELL).ok();
+                result.map_err(|end| explain(end, &port, heard.load(Ordering::Relaxed)))
             })
             .map_err(Error::Thread)?;
         Ok(Self {
@@ -232,25 +245,48 @@ impl Remote {
     }
 }
 
+/// How a session ended, for the control channel.
+struct Done {
+    /// What the server is told: the client leaves.
+    closed: Option<message::Closed>,
+    /// What goes with the ticket.
+    path: Option<PathMemory>,
+}
+
+fn closed(session_id: SessionId, outcome: &Outcome) -> message::Closed {
+    message::Closed {
+        session_id,
+        files_done: outcome.files_done,
+        files_skipped: outcome.files_skipped,
+        files_failed: outcome.files_failed,
+        bytes: outcome.bytes,
+    }
+}
+
 /// Follows the control channel while data moves.
 struct Follower {
     session: SessionId,
     handle: Handle,
     figures: crossbeam_channel::Sender<message::Statistics>,
     heard: Arc<AtomicBool>,
+    ticket: Option<message::Ticket>,
+    keeper: Option<Keeper>,
 }
 
 impl Follower {
     async fn follow(
-        self,
-        sender: ControlSender,
-        mut receiver: ControlReceiver,
+        mut self,
+        control: Control,
         mut wishes: mpsc::UnboundedReceiver<Message>,
-        mut done: tokio::sync::oneshot::Receiver<()>,
+        mut done: tokio::sync::oneshot::Receiver<Done>,
     ) {
-        loop {
+        let Control {
+            sender,
+            mut receiver,
+        } = control;
+        let done = loop {
             tokio::select! {
-                _ = &mut done => break,
+                done = &mut done => break done.ok(),
                 Some(wish) = wishes.recv() => {
                     // A lost connection shows on the receiving side.
                     sender.send(wish).await.ok();
@@ -261,13 +297,27 @@ impl Follower {
                     Err(error) => return self.abort(error.code(), &error.to_string()),
                 },
             }
+        };
+        let Some(Done { closed, path }) = done else {
+            return;
+        };
+        if let Some(closed) = closed {
+            sender.send(closed).await.ok();
         }
         // Dropping the sender closes the connection after what is queued has been written.
         sender.flush().await.ok();
+        drop(sender);
+        if let Some((keeper, ticket)) = self.keeper.take().zip(self.ticket.take()) {
+            let kept = tokio::task::spawn_blocking(move || keeper.keep(&ticket, path));
+            kept.await.ok();
+        }
+        // What is flushed is with the carrier, whose own task writes it.
+        tokio::time::sleep(LAST_WRITE).await;
     }
 
-    fn on_message(&self, message: Message) {
+    fn on_message(&mut self, message: Message) {
         match message {
+            Message::Ticket(ticket) => self.ticket = Some(ticket),
             Message::Statistics(figures) if figures.session_id == self.session => {
                 self.figures.send(figures).ok();
             }

@@ -79,6 +79,7 @@ impl Probe {
             binding,
             peer,
             rtt,
+            ..
         } = connection;
         let mut probe = Self {
             sender: control.sender,
@@ -204,12 +205,12 @@ impl Probe {
                 destination: LocalDestination::Sink,
             },
         };
-        let open = agree::open(transfer, *client_random, &job, &options);
+        let open = agree::open(transfer, *client_random, &job, &options, Vec::new());
         self.sender.send(open).await?;
         let accept = tokio::time::timeout(ANSWER_TIMEOUT, self.accept()).await;
         let accept = accept.map_err(|_| Error::ConnectionLost(None))??;
         let channel_binding = match accept.binding {
-            BindingKind::SshTranscript => self.binding,
+            BindingKind::SshTranscript | BindingKind::Resumed => self.binding,
             BindingKind::None if self.binding == [0; 32] => [0; 32],
             BindingKind::None => {
                 let text = "the server gave up the channel binding";
@@ -234,6 +235,7 @@ impl Probe {
                 .min(DATAGRAM_MAX)
                 .min(port.max_datagram(address.ip())),
             rtt: (!self.rtt.is_zero()).then_some(self.rtt),
+            address_token: agree::address_token(&accept, address),
             ..SessionConfig::new(side, role, keys, crate::random_u64())
         };
         let session = Session::new(Instant::now(), config);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
 use fasp_core::session::Statistics;
-use fasp_core::{ErrorCode, MAX_SMALL_FILE};
+use fasp_core::{ErrorCode, MAX_SMALL_FILE, PathMemory};
 
 use crate::control::message;
 use crate::engine::{Finish, Report};
@@ -20,6 +20,15 @@ pub(super) struct BadEnd {
     pub(super) code: ErrorCode,
     pub(super) message: String,
     pub(super) server: String,
+}
+
+/// How a session ended.
+pub(super) struct Ended {
+    pub(super) result: Result<Outcome, BadEnd>,
+    /// What was done, when that is everything there was to do.
+    pub(super) whole: Option<Outcome>,
+    /// What a sender saw of the path.
+    pub(super) path: Option<PathMemory>,
 }
 
 /// Reads reports until the session is over.
@@ -65,7 +74,7 @@ impl Pump {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<Outcome, BadEnd> {
+    pub(super) fn run(mut self) -> Ended {
         self.tell(Event::Started(self.started.clone()));
         loop {
             let report = self.next_report();
@@ -76,13 +85,24 @@ impl Pump {
                     let progress = self.progress(&statistics);
                     self.tell(Event::Progress(progress));
                 }
-                Some(Report::Finished(finish)) => return self.finish(finish),
+                Some(Report::Finished(finish)) => {
+                    return Ended {
+                        path: finish.path,
+                        whole: is_whole(&finish).then(|| finish.outcome.clone()),
+                        result: self.finish(finish),
+                    };
+                }
                 None => {
-                    return Err(BadEnd {
+                    let end = BadEnd {
                         code: ErrorCode::Internal,
                         message: "the session's thread ended unexpectedly".into(),
                         server: self.started.peer.to_string(),
-                    });
+                    };
+                    return Ended {
+                        result: Err(end),
+                        whole: None,
+                        path: None,
+                    };
                 }
             }
         }
@@ -173,12 +193,8 @@ impl Pump {
     }
 
     fn finish(self, finish: Finish) -> Result<Outcome, BadEnd> {
+        let is_whole = is_whole(&finish);
         let Finish { outcome, error, .. } = finish;
-        // A session that was given up has no outcome to show; one whose files failed has.
-        let is_whole = error.as_ref().is_none_or(|(code, _)| {
-            *code == ErrorCode::SomeFilesFailed
-                || outcome.failures.iter().any(|failure| failure.code == *code)
-        });
         if is_whole {
             self.tell(Event::Done(outcome.clone()));
         }
@@ -191,6 +207,14 @@ impl Pump {
             }),
         }
     }
+}
+
+/// Whether the session did all of its work: one that was given up has no outcome to show, one whose files failed has.
+fn is_whole(finish: &Finish) -> bool {
+    finish.error.as_ref().is_none_or(|(code, _)| {
+        let mut failures = finish.outcome.failures.iter();
+        *code == ErrorCode::SomeFilesFailed || failures.any(|failure| failure.code == *code)
+    })
 }
 
 fn kbps(bytes: u64, time: Duration) -> u64 {

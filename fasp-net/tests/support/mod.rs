@@ -68,6 +68,8 @@ impl TestServer {
             binding: [0; 32],
             peer: self.context.port.local_address(),
             rtt: Duration::from_millis(1),
+            keeper: None,
+            path: None,
         }
     }
 

@@ -9,43 +9,48 @@
 //! | 1 | key exchange; the host key is checked here |
 //! | 1 | `ssh-userauth` service request |
 //! | 1 or 2 | authentication: one with a password, two with a key, from a file or an agent |
-//! | 1 | opening the channel |
-//! | 1 | subsystem request (no reply asked for), `Hello` and `Open` together; `Accept` comes back |
+//! | 1 | `Hello` and `Open` together, on the channel that the server opened behind its success; `Accept` comes back |
 //!
-//! That is 7 with a password and 8 with a key: russh asks the server whether a key would do before it signs, and cannot
-//! be told to sign at once. Each refused credential takes one more and the server's delay.
+//! That is 6 with a password and 7 with a key: russh asks the server whether a key would do before it signs, and cannot
+//! be told to sign at once. A server that does not open the channel costs one more, each refused credential one more
+//! and the server's delay. A ticket takes the place of all of them ([`crate::control::resume`]): 2, with TCP's.
 
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use fasp_core::PathMemory;
 use russh::{
-    ChannelStream, SshId,
-    client::{self, Handle, Msg},
+    Channel, ChannelStream, SshId,
+    client::{self, ChannelOpenHandle, Handle, Msg, Session},
     keys::PublicKeyOrCertificate,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::oneshot,
 };
 
 pub use super::trust::{FirstUse, FirstUseQuestion, HostKeyCheck};
 use super::{
-    SUBSYSTEM,
+    IDENTIFICATION, SUBSYSTEM,
     credentials::Credentials,
     login::Login,
-    transcript::Recorded,
+    transcript::{Recorded, Transcript},
     trust::{Trust, family},
 };
-use crate::{Error, control::Control};
+use crate::{
+    Error,
+    control::{
+        Control,
+        resume::dial::{Keeper, Reached},
+    },
+};
 
 /// Longest wait for TCP, and for the handshake behind it, unless the caller says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,6 +66,31 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Round-trip time, measured on the TCP handshake; zero when the carrier cannot tell.
     pub rtt: Duration,
+    /// Keeps the ticket that the server gives; nothing where none is to be kept.
+    pub keeper: Option<Keeper>,
+    /// What an earlier connection saw of the path.
+    pub path: Option<PathMemory>,
+}
+
+/// Longest wait for the channel that the server opens, beyond the time that the network takes.
+const CHANNEL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who logs in where.
+pub(in crate::control) struct Who<'a> {
+    pub(in crate::control) host: &'a str,
+    pub(in crate::control) port: u16,
+    pub(in crate::control) timeout: Duration,
+    pub(in crate::control) user: &'a str,
+    pub(in crate::control) credentials: &'a Credentials,
+    pub(in crate::control) check: HostKeyCheck,
+}
+
+/// What a log-in showed.
+pub(in crate::control) struct LetIn {
+    /// The name of the credential, where it has one.
+    pub(in crate::control) credential: Option<String>,
+    /// The server's key, as known-hosts files have it.
+    pub(in crate::control) host_key: String,
 }
 
 /// Connects, checks the host key, logs in and asks for the control subsystem.
@@ -76,47 +106,99 @@ pub async fn connect(
     credentials: &Credentials,
     check: HostKeyCheck,
 ) -> Result<Connection, Error> {
-    let (stream, peer, rtt) = dial(host, port, timeout).await?;
-    let trust = Trust {
-        host: host.to_owned(),
+    let reached = dial(host, port, timeout).await?;
+    let who = Who {
+        host,
         port,
+        timeout,
+        user,
+        credentials,
         check,
     };
-    let (stream, transcript) = Recorded::client(stream);
-    let mut handle = handshake(stream, trust, timeout).await?;
-    Login::new(&mut handle, user, host).run(credentials).await?;
+    Ok(log_in(reached, who).await?.0)
+}
+
+/// Does the same on a connection that is there already.
+pub(in crate::control) async fn log_in(
+    reached: Reached,
+    who: Who<'_>,
+) -> Result<(Connection, LetIn), Error> {
+    let Who {
+        host,
+        port,
+        timeout,
+        user,
+        credentials,
+        check,
+    } = who;
+    let trust = trust(host, port, check);
+    let (stream, transcript) = Recorded::client(reached.stream);
+    let Shaken {
+        mut handle,
+        pushed,
+        host_key,
+    } = handshake(stream, trust, timeout).await?;
+    let credential = Login::new(&mut handle, user, host).run(credentials).await?;
     let failed = |reason: String| Error::Handshake {
         host: host.to_owned(),
         reason,
     };
-    let channel = handle
-        .channel_open_session()
-        .await
-        .map_err(|e| failed(e.to_string()))?;
-    channel
-        .request_subsystem(false, SUBSYSTEM)
+    let channel = channel(&handle, pushed, &transcript)
         .await
         .map_err(|e| failed(e.to_string()))?;
     let binding = transcript
         .binding()
         .ok_or_else(|| failed("no key exchange was seen".to_owned()))?;
-    Ok(Connection {
+    let connection = Connection {
         control: Control::new(HeldStream {
             stream: channel.into_stream(),
             _session: handle,
         }),
         binding,
-        peer,
-        rtt,
-    })
+        peer: reached.peer,
+        rtt: reached.rtt,
+        keeper: None,
+        path: None,
+    };
+    let let_in = LetIn {
+        credential,
+        host_key,
+    };
+    Ok((connection, let_in))
+}
+
+/// Returns the channel that the server opens, or opens one where the server does not.
+async fn channel(
+    handle: &Handle<Handler>,
+    pushed: oneshot::Receiver<Channel<Msg>>,
+    transcript: &Transcript,
+) -> Result<Channel<Msg>, russh::Error> {
+    if transcript.peer_pushes() {
+        let channel = tokio::time::timeout(CHANNEL_TIMEOUT, pushed).await;
+        return channel
+            .map_err(|_| russh::Error::ConnectionTimeout)?
+            .map_err(|_| russh::Error::Disconnect);
+    }
+    let channel = handle.channel_open_session().await?;
+    channel.request_subsystem(false, SUBSYSTEM).await?;
+    Ok(channel)
+}
+
+/// The host whose key has to be right.
+pub(in crate::control) fn trust(host: &str, port: u16, check: HostKeyCheck) -> Trust {
+    Trust {
+        host: host.to_owned(),
+        port,
+        check,
+    }
 }
 
 /// Resolves the name and tries its addresses in order, all within the timeout.
-async fn dial(
+pub(in crate::control) async fn dial(
     host: &str,
     port: u16,
     timeout: Duration,
-) -> Result<(TcpStream, SocketAddr, Duration), Error> {
+) -> Result<Reached, Error> {
     let deadline = tokio::time::Instant::now() + timeout;
     let lookup = tokio::time::timeout_at(deadline, resolve(host, port));
     let addresses = lookup.await.map_err(|_| Error::ConnectTimeout {
@@ -124,7 +206,8 @@ async fn dial(
         port,
         limit: timeout,
     })??;
-    reach(host, &addresses, deadline, timeout).await
+    let (stream, peer, rtt) = reach(host, &addresses, deadline, timeout).await?;
+    Ok(Reached { stream, peer, rtt })
 }
 
 /// Returns the addresses of a host, never none of them.
@@ -183,11 +266,19 @@ pub async fn reach(
     })
 }
 
+/// An encrypted connection, before the log-in.
+struct Shaken {
+    handle: Handle<Handler>,
+    /// The channel that the server opens.
+    pushed: oneshot::Receiver<Channel<Msg>>,
+    host_key: String,
+}
+
 async fn handshake(
     stream: Recorded<TcpStream>,
     trust: Trust,
     timeout: Duration,
-) -> Result<Handle<Handler>, Error> {
+) -> Result<Shaken, Error> {
     let mut preferred = super::algorithms();
     let known_types = trust.known_types().await?;
     if !known_types.is_empty() {
@@ -198,7 +289,7 @@ async fn handshake(
             .retain(|a| known_types.contains(&family(a)));
     }
     let config = client::Config {
-        client_id: SshId::Standard("SSH-2.0-connect".into()),
+        client_id: SshId::Standard(IDENTIFICATION.into()),
         limits: super::rekey_limits(),
         preferred,
         keepalive_interval: Some(super::KEEPALIVE),
@@ -206,25 +297,27 @@ async fn handshake(
         nodelay: true,
         ..client::Config::default()
     };
-    let key_seen = Arc::new(AtomicBool::new(false));
+    let key_seen = Arc::new(OnceLock::new());
+    let (push, pushed) = oneshot::channel();
     let (host, port) = (trust.host.clone(), trust.port);
     let changed_type = trust.changed_type_error(&known_types);
     let handler = Handler {
         trust,
         key_seen: Arc::clone(&key_seen),
+        push: Some(push),
     };
     let mut connecting = std::pin::pin!(client::connect_stream(Arc::new(config), stream, handler));
     let connected = tokio::select! {
         connected = &mut connecting => connected,
         () = tokio::time::sleep(timeout) => {
-            if !key_seen.load(Ordering::Acquire) {
+            if key_seen.get().is_none() {
                 return Err(Error::ConnectTimeout { host, port, limit: timeout });
             }
             // A person is looking at a fingerprint; that takes as long as it takes.
             connecting.await
         }
     };
-    connected.map_err(|failure| match (failure, changed_type) {
+    let handle = connected.map_err(|failure| match (failure, changed_type) {
         (HandlerError::Ours(error), _) => error,
         (
             HandlerError::Ssh(russh::Error::NoCommonAlgo {
@@ -237,12 +330,20 @@ async fn handshake(
             host,
             reason: e.to_string(),
         },
+    })?;
+    Ok(Shaken {
+        handle,
+        pushed,
+        host_key: key_seen.get().cloned().unwrap_or_default(),
     })
 }
 
 struct Handler {
     trust: Trust,
-    key_seen: Arc<AtomicBool>,
+    /// The server's key, once it has shown it.
+    key_seen: Arc<OnceLock<String>>,
+    /// Takes the first channel that the server opens.
+    push: Option<oneshot::Sender<Channel<Msg>>>,
 }
 
 #[derive(Debug)]
@@ -264,9 +365,25 @@ impl client::Handler for Handler {
         &mut self,
         key: &PublicKeyOrCertificate,
     ) -> Result<bool, HandlerError> {
-        self.key_seen.store(true, Ordering::Release);
-        let checked = self.trust.verify(&key.public_key()).await;
+        let key = key.public_key();
+        // A key that cannot be written is a key that no ticket will be kept for. Rekeying shows the same one again.
+        self.key_seen.set(key.to_openssh().unwrap_or_default()).ok();
+        let checked = self.trust.verify(&key).await;
         checked.map(|()| true).map_err(HandlerError::Ours)
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), HandlerError> {
+        // A handle that is dropped refuses: there is one channel and nothing else that a server may open.
+        if let Some(push) = self.push.take() {
+            reply.accept().await;
+            push.send(channel).ok();
+        }
+        Ok(())
     }
 }
 

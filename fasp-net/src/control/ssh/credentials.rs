@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use russh::keys::PrivateKey;
+use russh::keys::{HashAlg, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -141,6 +141,29 @@ impl Credentials {
         self.decode(&text, path).await.ok()
     }
 
+    /// Returns what a log-in with these would be let in by, as far as that can be said without asking anybody.
+    pub(in crate::control) async fn labels(&self) -> Labels {
+        let mut keys = Vec::new();
+        for source in &self.keys {
+            keys.extend(match source {
+                KeySource::File(path) => public_label(path).await,
+                KeySource::Text(text) => public_key(text.expose()).map(|key| key_label(&key)),
+            });
+        }
+        // Whoever names a key means that one.
+        let is_named = !self.keys.is_empty();
+        if !is_named {
+            for path in &self.default_keys {
+                keys.extend(public_label(path).await);
+            }
+        }
+        Labels {
+            keys,
+            agent: !is_named && self.agent.is_some(),
+            asked: !is_named && matches!(self.password, Some(PasswordSource::Ask(_))),
+        }
+    }
+
     async fn decode(&self, text: &str, path: &Path) -> Result<PrivateKey, Error> {
         let encrypted = match russh::keys::decode_secret_key(text, None) {
             Ok(key) => return Ok(key),
@@ -166,6 +189,48 @@ impl Credentials {
         let key = decoded.await.ok().flatten();
         key.ok_or_else(|| user_file::user_file(&path, "the passphrase is wrong"))
     }
+}
+
+/// What let a user in, or would: names a credential without giving it away.
+#[derive(Debug)]
+pub(in crate::control) struct Labels {
+    keys: Vec<String>,
+    agent: bool,
+    asked: bool,
+}
+
+/// A password that a person was asked for.
+pub(super) const ASKED: &str = "asked";
+
+impl Labels {
+    /// Whether a log-in would try the credential of this label.
+    pub(in crate::control) fn admits(&self, label: &str) -> bool {
+        self.keys.iter().any(|key| key == label)
+            || self.agent && label.starts_with("agent ")
+            || self.asked && label == ASKED
+    }
+}
+
+/// Names a key from a file or a text.
+pub(super) fn key_label(key: &PublicKey) -> String {
+    format!("key {}", key.fingerprint(HashAlg::Sha256))
+}
+
+/// Names a key of an agent.
+pub(super) fn agent_label(key: &PublicKey) -> String {
+    format!("agent {}", key.fingerprint(HashAlg::Sha256))
+}
+
+/// Returns the public half of a private key, which OpenSSH's format has in the clear.
+fn public_key(text: &str) -> Option<PublicKey> {
+    let key = PrivateKey::from_openssh(text).ok();
+    let key = key.or_else(|| russh::keys::decode_secret_key(text, None).ok())?;
+    Some(key.public_key().clone())
+}
+
+async fn public_label(path: &Path) -> Option<String> {
+    let text = read_key(path).await.ok().flatten()?;
+    public_key(&text).map(|key| key_label(&key))
 }
 
 async fn read_key(path: &Path) -> Result<Option<Zeroizing<String>>, Error> {

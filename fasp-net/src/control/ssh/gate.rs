@@ -185,7 +185,7 @@ enum Stage {
 
 /// A place behind the gate; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(in crate::control) struct Ticket {
     gate: Arc<Gate>,
     network: Network,
     stage: Stage,
@@ -193,14 +193,14 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Remembers that a login was refused.
-    pub(super) fn login_failed(&mut self) {
+    pub(in crate::control) fn login_failed(&mut self) {
         if self.stage == Stage::NoLogin {
             self.stage = Stage::FailedLogin;
         }
     }
 
     /// Frees the place among the unauthenticated.
-    pub(super) fn authenticated(&mut self) {
+    pub(in crate::control) fn authenticated(&mut self) {
         if self.stage != Stage::Authenticated {
             self.stage = Stage::Authenticated;
             let mut counts = self.gate.lock();

@@ -10,7 +10,7 @@ use russh::{
     },
 };
 
-use super::credentials::{Credentials, PasswordSource};
+use super::credentials::{ASKED, Credentials, PasswordSource, agent_label, key_label};
 use crate::Error;
 
 /// Longest wait for the answer to one credential.
@@ -36,26 +36,30 @@ impl<'a, H: Handler> Login<'a, H> {
         }
     }
 
-    /// Returns once the server has let the user in.
-    pub(super) async fn run(&mut self, credentials: &Credentials) -> Result<(), Error> {
+    /// Returns once the server has let the user in, with the name of what it was let in by; none for a password that
+    /// was known already.
+    pub(super) async fn run(&mut self, credentials: &Credentials) -> Result<Option<String>, Error> {
         for source in &credentials.keys {
             let key = credentials.load(source).await?;
+            let label = key_label(key.public_key());
             if self.key("the key named", key).await? {
-                return Ok(());
+                return Ok(Some(label));
             }
         }
         if let Some(socket) = &credentials.agent
-            && self.agent(socket).await?
+            && let Some(label) = self.agent(socket).await?
         {
-            return Ok(());
+            return Ok(Some(label));
         }
         for path in &credentials.default_keys {
-            if let Some(key) = credentials.load_default(path).await
-                && self.key("a key from ~/.ssh", key).await?
-            {
-                return Ok(());
+            if let Some(key) = credentials.load_default(path).await {
+                let label = key_label(key.public_key());
+                if self.key("a key from ~/.ssh", key).await? {
+                    return Ok(Some(label));
+                }
             }
         }
+        let is_asked = matches!(credentials.password, Some(PasswordSource::Ask(_)));
         let password = match &credentials.password {
             Some(PasswordSource::Given(secret)) => Some(secret.clone()),
             Some(PasswordSource::Ask(prompt)) => {
@@ -71,7 +75,7 @@ impl<'a, H: Handler> Login<'a, H> {
                 .handle
                 .authenticate_password(self.user, password.expose());
             if timed(login).await.is_some_and(|r| r.success()) {
-                return Ok(());
+                return Ok(is_asked.then(|| ASKED.to_owned()));
             }
         }
         Err(self.refused())
@@ -100,10 +104,10 @@ impl<'a, H: Handler> Login<'a, H> {
     }
 
     #[cfg(unix)]
-    async fn agent(&mut self, socket: &std::path::Path) -> Result<bool, Error> {
+    async fn agent(&mut self, socket: &std::path::Path) -> Result<Option<String>, Error> {
         // An agent that is not there or holds nothing is no mistake: other credentials follow.
         let Ok(mut agent) = AgentClient::connect_uds(socket).await else {
-            return Ok(false);
+            return Ok(None);
         };
         let identities = agent.request_identities().await.unwrap_or_default();
         for identity in identities.into_iter().take(AGENT_KEYS) {
@@ -112,21 +116,22 @@ impl<'a, H: Handler> Login<'a, H> {
             };
             self.tried.push("a key from the agent");
             let hash = rsa_hash(&key);
+            let label = agent_label(&key);
             let login = self
                 .handle
                 .authenticate_publickey_with(self.user, key, hash, &mut agent);
             // No time limit: the agent may be waiting for a finger on a token.
             let accepted = login.await.is_ok_and(|r| r.success());
             if self.still_open(accepted)? {
-                return Ok(true);
+                return Ok(Some(label));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     #[cfg(not(unix))]
-    async fn agent(&mut self, _: &std::path::Path) -> Result<bool, Error> {
-        Ok(false)
+    async fn agent(&mut self, _: &std::path::Path) -> Result<Option<String>, Error> {
+        Ok(None)
     }
 
     /// Ends the attempts when the server has hung up, as it does after too many.

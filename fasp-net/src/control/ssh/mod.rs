@@ -2,7 +2,7 @@
 
 pub mod client;
 pub mod credentials;
-mod gate;
+pub(in crate::control) mod gate;
 mod host_key;
 mod login;
 pub mod server;
@@ -24,6 +24,8 @@ pub(crate) use transcript::recorded;
 
 /// The TCP port of our endpoint.
 pub const DEFAULT_PORT: u16 = 33001;
+/// How both ends of ours name themselves; the comment says that the server opens the channel (protocol §2.1).
+const IDENTIFICATION: &str = "SSH-2.0-connect push";
 /// The only subsystem served and asked for.
 const SUBSYSTEM: &str = "connect";
 /// Silence after which the other side is asked whether it is there.

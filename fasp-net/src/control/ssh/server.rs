@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fasp_core::PathMemory;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use russh::{
     Channel, ChannelId, MethodKind, MethodSet, Pty, SshId,
@@ -21,16 +22,29 @@ use tokio::{
 };
 
 use super::{
-    HostKey, SUBSYSTEM,
+    HostKey, IDENTIFICATION, SUBSYSTEM,
     gate::{Capacity, Gate, Ticket},
     transcript::{Deadlines, Recorded, Transcript},
 };
-use crate::{Error, control::Control};
+use crate::{
+    Error,
+    control::{
+        Control,
+        message::BindingKind,
+        resume::{
+            FIRST_BYTE, Issuer, Tickets,
+            welcome::{self, Welcome},
+        },
+    },
+};
 
 /// Longest user name and password looked at.
 const MAX_SECRET: usize = 1024;
 /// Channels a connection may have open.
 const MAX_CHANNELS: usize = 16;
+/// How long the server waits for the peer to begin, to see whether it offers a ticket: both sides of SSH may speak
+/// first, and some clients wait.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Control connections that wait to be picked up.
 const WAITING: usize = 64;
 
@@ -49,6 +63,12 @@ pub trait Admission: Send + Sync + 'static {
     fn password(&self, user: &str, password: &str) -> Option<UserHandle>;
     /// Says whether a key may log in; that the peer owns it is checked already or will be.
     fn public_key(&self, user: &str, key: &PublicKey) -> Option<UserHandle>;
+    /// Returns something that is another whenever anything about the account is, if there is such an account: tickets
+    /// of before such a change are worth nothing (protocol §2.5). `None` gives it no tickets.
+    fn account_state(&self, user: &str) -> Option<Vec<u8>> {
+        let _ = user;
+        None
+    }
 }
 
 /// What unauthenticated peers may use (W-37).
@@ -90,8 +110,14 @@ pub struct Accepted {
     pub control: Control,
     /// The channel binding (protocol §3.2).
     pub binding: [u8; 32],
+    /// Of which kind that is: how the user was let in.
+    pub binding_kind: BindingKind,
     /// Where the connection comes from.
     pub peer: SocketAddr,
+    /// Gives the client a ticket for the next time; nothing for accounts without.
+    pub issuer: Option<Issuer>,
+    /// What the connection before this one saw of the path.
+    pub path: Option<PathMemory>,
 }
 
 /// A listening SSH endpoint; closed when dropped, which leaves connections made before alone.
@@ -146,6 +172,7 @@ impl Endpoint {
             },
             admission,
             queue,
+            tickets: Tickets::default(),
         });
         let listening = tokio::spawn(listen(listener, service)).abort_handle();
         Ok(Self {
@@ -171,7 +198,7 @@ fn configuration(host_key: HostKey, limits: Limits) -> server::Config {
     methods.push(MethodKind::PublicKey);
     methods.push(MethodKind::Password);
     server::Config {
-        server_id: SshId::Standard("SSH-2.0-connect".into()),
+        server_id: SshId::Standard(IDENTIFICATION.into()),
         methods,
         auth_rejection_time: limits.refusal,
         // The `none` method only asks which methods there are: nothing can be guessed with it.
@@ -195,6 +222,7 @@ struct Service {
     deadlines: Deadlines,
     admission: Arc<dyn Admission>,
     queue: mpsc::Sender<Accepted>,
+    tickets: Tickets,
 }
 
 async fn listen(listener: TcpListener, service: Arc<Service>) {
@@ -218,23 +246,62 @@ impl Service {
         };
         // A stream that cannot be told so is closed already.
         drop(stream.set_nodelay(true));
-        let (stream, transcript) = Recorded::server(stream, self.deadlines);
+        let began = tokio::time::Instant::now();
+        tokio::spawn(Arc::clone(self).greet(stream, peer, ticket, began));
+    }
+
+    /// Takes a ticket if one is offered, and speaks SSH otherwise.
+    async fn greet(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        ticket: Ticket,
+        began: tokio::time::Instant,
+    ) {
+        let mut first = [0];
+        let patience = FIRST_BYTE_TIMEOUT.min(self.deadlines.identification / 4);
+        let peeked = tokio::time::timeout(patience, stream.peek(&mut first)).await;
+        let (stream, ticket) = match peeked {
+            Ok(Ok(1)) if first[0] == FIRST_BYTE => {
+                let deadline = began + self.deadlines.identification;
+                let welcome = welcome::welcome(stream, ticket, &self.tickets, &self.admission);
+                match tokio::time::timeout_at(deadline, welcome).await {
+                    Ok(Ok(Welcome::Refused(stream, ticket))) => (stream, ticket),
+                    Ok(Ok(Welcome::Resumed(accepted))) => {
+                        // When nobody takes connections any more this one is closed.
+                        return drop(self.queue.send(*accepted).await);
+                    }
+                    Ok(Err(_)) | Err(_) => return,
+                }
+            }
+            Ok(Err(_)) => return,
+            _ => (stream, ticket),
+        };
+        self.speak_ssh(stream, peer, ticket, began).await;
+    }
+
+    async fn speak_ssh(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        ticket: Ticket,
+        began: tokio::time::Instant,
+    ) {
+        let (stream, transcript) = Recorded::server(stream, self.deadlines, began);
         let handler = Handler {
             admission: Arc::clone(&self.admission),
             queue: self.queue.clone(),
+            tickets: self.tickets.clone(),
             peer,
             transcript,
             ticket,
             user: None,
             channels: BTreeMap::new(),
         };
-        let config = Arc::clone(&self.config);
-        tokio::spawn(async move {
-            // How a connection ends is nobody's business but the peer's; the ticket in the handler keeps count.
-            if let Ok(session) = server::run_stream(config, stream, handler).await {
-                drop(session.await);
-            }
-        });
+        // How a connection ends is nobody's business but the peer's; the ticket in the handler keeps count.
+        if let Ok(session) = server::run_stream(Arc::clone(&self.config), stream, handler).await {
+            drop(session.await);
+        }
     }
 }
 
@@ -250,21 +317,35 @@ enum Slot {
 struct Handler {
     admission: Arc<dyn Admission>,
     queue: mpsc::Sender<Accepted>,
+    tickets: Tickets,
     peer: SocketAddr,
     transcript: Arc<Transcript>,
     ticket: Ticket,
-    user: Option<UserHandle>,
+    user: Option<KnownUser>,
     channels: BTreeMap<ChannelId, Slot>,
+}
+
+/// A user who was let in, and what the account was like before.
+#[derive(Debug, Clone)]
+struct KnownUser {
+    handle: UserHandle,
+    state: Option<[u8; 32]>,
 }
 
 impl Handler {
     /// Asks the admission on a thread that may block; whatever goes wrong there is a no.
-    async fn ask<F>(&mut self, question: F) -> Auth
+    async fn ask<F>(&mut self, user: &str, question: F) -> Auth
     where
-        F: FnOnce(&dyn Admission) -> Option<UserHandle> + Send + 'static,
+        F: FnOnce(&dyn Admission, &str) -> Option<UserHandle> + Send + 'static,
     {
-        let admission = Arc::clone(&self.admission);
-        let answer = tokio::task::spawn_blocking(move || question(admission.as_ref())).await;
+        let (admission, user) = (Arc::clone(&self.admission), user.to_owned());
+        let answer = tokio::task::spawn_blocking(move || {
+            // First: a change while the answer is found makes the ticket worthless, never the other way round.
+            let state = welcome::account_state(admission.as_ref(), &user);
+            let handle = question(admission.as_ref(), &user)?;
+            Some(KnownUser { handle, state })
+        })
+        .await;
         self.user = answer.ok().flatten();
         if self.user.is_some() {
             return Auth::Accept;
@@ -278,15 +359,44 @@ impl Handler {
         session.close(channel)
     }
 
-    async fn serve(&self, channel: Channel<Msg>) -> Result<(), russh::Error> {
+    /// Takes along what serving a channel needs.
+    fn serving(&self) -> Result<Serving, russh::Error> {
         let (Some(user), Some(binding)) = (self.user.clone(), self.transcript.binding()) else {
             return Err(russh::Error::Inconsistent);
         };
-        let accepted = Accepted {
+        Ok(Serving {
             user,
-            control: Control::new(channel.into_stream()),
             binding,
             peer: self.peer,
+            transcript: Arc::clone(&self.transcript),
+            tickets: self.tickets.clone(),
+            queue: self.queue.clone(),
+        })
+    }
+}
+
+/// What it takes to serve a channel.
+struct Serving {
+    user: KnownUser,
+    binding: [u8; 32],
+    peer: SocketAddr,
+    transcript: Arc<Transcript>,
+    tickets: Tickets,
+    queue: mpsc::Sender<Accepted>,
+}
+
+impl Serving {
+    async fn serve(self, channel: Channel<Msg>) -> Result<(), russh::Error> {
+        let KnownUser { handle, state } = self.user;
+        let accepted = Accepted {
+            issuer: state
+                .map(|state| Issuer::new(self.tickets, handle.clone(), state, Instant::now())),
+            user: handle,
+            control: Control::new(channel.into_stream()),
+            binding: self.binding,
+            binding_kind: BindingKind::SshTranscript,
+            peer: self.peer,
+            path: None,
         };
         self.transcript.set_serving();
         let queued = self.queue.send(accepted).await;
@@ -316,9 +426,9 @@ impl server::Handler for Handler {
             self.ticket.login_failed();
             return Ok(Auth::reject());
         }
-        let user = user.to_owned();
         let password = zeroize::Zeroizing::new(password.to_owned());
-        Ok(self.ask(move |a| a.password(&user, &password)).await)
+        let answer = self.ask(user, move |a, user| a.password(user, &password));
+        Ok(answer.await)
     }
 
     async fn auth_publickey_offered(
@@ -329,8 +439,10 @@ impl server::Handler for Handler {
         if user.len() > MAX_SECRET || *offer.algorithm == (Algorithm::Rsa { hash: None }) {
             return Ok(Auth::reject());
         }
-        let (user, key) = (user.to_owned(), offer.public_key.clone());
-        let answer = self.ask(move |a| a.public_key(&user, &key)).await;
+        let key = offer.public_key.clone();
+        let answer = self
+            .ask(user, move |a, user| a.public_key(user, &key))
+            .await;
         // The offer proves nothing yet.
         self.user = None;
         Ok(answer)
@@ -341,13 +453,24 @@ impl server::Handler for Handler {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, russh::Error> {
-        let (user, key) = (user.to_owned(), key.public_key.clone());
-        Ok(self.ask(move |a| a.public_key(&user, &key)).await)
+        let key = key.public_key.clone();
+        Ok(self
+            .ask(user, move |a, user| a.public_key(user, &key))
+            .await)
     }
 
-    async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), russh::Error> {
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {
         self.ticket.authenticated();
         self.transcript.set_authenticated();
+        if self.transcript.peer_pushes() {
+            let (serving, handle) = (self.serving()?, session.handle());
+            tokio::spawn(async move {
+                // A client that does not take it may still open its own.
+                if let Ok(channel) = handle.channel_open_session().await {
+                    drop(serving.serve(channel).await);
+                }
+            });
+        }
         Ok(())
     }
 
@@ -386,7 +509,7 @@ impl server::Handler for Handler {
         match self.channels.insert(id, Slot::Serving) {
             Some(Slot::Waiting(channel)) => {
                 session.channel_success(id)?;
-                self.serve(channel).await
+                self.serving()?.serve(channel).await
             }
             Some(Slot::Serving) | None => Self::refuse(id, session),
         }

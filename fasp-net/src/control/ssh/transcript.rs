@@ -58,6 +58,7 @@ pub(super) struct Transcript {
     binding: Mutex<Option<[u8; 32]>>,
     authenticated: AtomicBool,
     serving: AtomicBool,
+    peer_pushes: AtomicBool,
 }
 
 impl Transcript {
@@ -74,6 +75,11 @@ impl Transcript {
     /// Lifts the last deadline: the peer uses what we serve.
     pub(super) fn set_serving(&self) {
         self.serving.store(true, Ordering::Release);
+    }
+
+    /// Whether the peer's identification line says that the server opens the channel (protocol §2.1).
+    pub(super) fn peer_pushes(&self) -> bool {
+        self.peer_pushes.load(Ordering::Acquire)
     }
 
     fn is_serving(&self) -> bool {
@@ -93,6 +99,8 @@ struct Recorder {
     bytes: Vec<u8>,
     parsed: usize,
     state: State,
+    /// The identification line has the comment that announces it.
+    pushes: bool,
 }
 
 /// `Identification -> Packets -> Encrypted`
@@ -116,6 +124,7 @@ impl Recorder {
             bytes: Vec::new(),
             parsed: 0,
             state: State::Identification,
+            pushes: false,
         }
     }
 
@@ -150,6 +159,8 @@ impl Recorder {
         }
         let Some(end) = end else { return Ok(false) };
         if rest.starts_with(b"SSH-") {
+            let mut comments = rest[..end].trim_ascii_end().split(|b| *b == b' ').skip(1);
+            self.pushes = comments.any(|comment| comment == b"push");
             self.state = State::Packets;
         } else if self.parsed + end > MAX_BEFORE_IDENTIFICATION {
             return Err(refused("no identification"));
@@ -241,13 +252,17 @@ impl<S> Recorded<S> {
         Self::new(stream, Side::Client, None)
     }
 
-    /// Wraps the server's end of a connection that was just accepted.
-    pub(super) fn server(stream: S, deadlines: Deadlines) -> (Self, Arc<Transcript>) {
+    /// Wraps the server's end of a connection that was accepted at `began`.
+    pub(super) fn server(
+        stream: S,
+        deadlines: Deadlines,
+        began: Instant,
+    ) -> (Self, Arc<Transcript>) {
         let probation = Probation {
-            end: Instant::now() + deadlines.authentication,
+            end: began + deadlines.authentication,
             extended: false,
             deadlines,
-            timer: Box::pin(tokio::time::sleep(deadlines.identification)),
+            timer: Box::pin(tokio::time::sleep_until(began + deadlines.identification)),
             read: 0,
         };
         Self::new(stream, Side::Server, Some(probation))
@@ -343,6 +358,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
             this.count_unauthenticated(read.len())?;
             if this.incoming.state != State::Encrypted {
                 this.incoming.record(read)?;
+                if this.incoming.pushes {
+                    this.transcript.peer_pushes.store(true, Ordering::Release);
+                }
                 this.publish_binding();
             }
         }

@@ -64,7 +64,7 @@ pub(super) fn family(algorithm: &Algorithm) -> Algorithm {
 }
 
 /// The host whose key is to be checked.
-pub(super) struct Trust {
+pub(in crate::control) struct Trust {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) check: HostKeyCheck,
@@ -88,6 +88,23 @@ impl Trust {
         };
         let shown = "a key of another type".to_owned();
         (!known_types.is_empty()).then(|| self.changed(shown, hosts, None))
+    }
+
+    /// Whether this key, as known-hosts files have it, is the right one; asks nobody and writes nothing. Blocks.
+    pub(in crate::control) fn trusts(&self, key: &str) -> bool {
+        let Ok(key) = PublicKey::from_openssh(key) else {
+            return false;
+        };
+        match &self.check {
+            HostKeyCheck::Pinned(pin) => {
+                let fingerprint = key.fingerprint(HashAlg::Sha256);
+                pin_matches(pin, &fingerprint.to_string(), fingerprint.as_bytes())
+            }
+            HostKeyCheck::Known { hosts, .. } => {
+                let verdict = hosts.check(&self.host, self.port, &key);
+                verdict.is_ok_and(|verdict| verdict == Verdict::Known)
+            }
+        }
     }
 
     fn changed(&self, shown: String, hosts: &KnownHosts, line: Option<usize>) -> Error {

@@ -357,7 +357,7 @@ fn more_blocks(jobs: &Receiver<Job>, blocks: &mut Vec<Blocks>) -> Option<Job> {
     None
 }
 
-fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
     path.extend_from_slice(directory);
     if !directory.is_empty() {
