@@ -31,7 +31,7 @@ const QUEUE: usize = 8192;
 /// … and their bytes; more are dropped, as a full socket would.
 const QUEUE_BYTES: usize = 24 << 20;
 /// Buffers kept for later use.
-const FREE_BUFFERS: usize = 256;
+const FREE_BUFFERS: usize = 512;
 /// Socket buffers asked for; the system gives what its limits allow.
 const SOCKET_BUFFER: usize = 8 << 20;
 /// How often the receive thread looks whether it should end.
@@ -44,8 +44,10 @@ pub struct Inbound {
     pub from: SocketAddr,
     /// When they were received.
     pub at: Instant,
-    /// The datagrams, one after the other.
+    /// The datagrams, one after the other, and what the buffer held before behind them.
     pub bytes: Vec<u8>,
+    /// How many of the bytes are datagrams.
+    pub length: usize,
     /// Size of each but the last.
     pub stride: usize,
     /// The network marked them "congestion experienced".
@@ -274,7 +276,7 @@ impl Port {
 
     /// Takes a buffer back for later use.
     pub fn recycle(&self, bytes: Vec<u8>) {
-        if bytes.capacity() >= BUFFER_SIZE {
+        if bytes.len() == BUFFER_SIZE {
             // With enough kept already this one is simply freed.
             self.shared.free.0.try_send(bytes).ok();
         }
@@ -385,17 +387,16 @@ fn dispatch(shared: &Shared, buffer: &mut Vec<u8>, meta: &RecvMeta, at: Instant)
     let bytes = if meta.len <= COPY_BELOW {
         buffer[..meta.len].to_vec()
     } else {
-        let mut next = shared.free.1.try_recv().unwrap_or_default();
-        next.resize(BUFFER_SIZE, 0);
-        let mut full = std::mem::replace(buffer, next);
-        full.truncate(meta.len);
-        full
+        // Buffers keep their full length: cutting one to what it brought would mean to zero the rest of it next time.
+        let next = shared.free.1.try_recv();
+        std::mem::replace(buffer, next.unwrap_or_else(|_| vec![0; BUFFER_SIZE]))
     };
     let held = bytes.capacity();
     let inbound = Inbound {
         from: meta.addr,
         at,
         bytes,
+        length: meta.len,
         stride: meta.stride.max(1),
         congestion_mark: meta.ecn == Some(EcnCodepoint::Ce),
     };

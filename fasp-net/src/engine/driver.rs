@@ -167,11 +167,12 @@ impl Driver {
             from,
             at,
             mut bytes,
+            length,
             stride,
             congestion_mark,
         } = inbound;
         let mut start = 0;
-        for datagram in bytes.chunks_mut(stride) {
+        for datagram in bytes[..length].chunks_mut(stride) {
             let before = self.writes.len();
             self.session
                 .handle_datagram(at, from, congestion_mark, datagram, &mut self.writes);

@@ -334,7 +334,7 @@ impl Driver {
     fn receive(&mut self) {
         let mut ignored = Vec::new();
         while let Some(mut inbound) = self.registration.try_receive() {
-            for datagram in inbound.bytes.chunks_mut(inbound.stride) {
+            for datagram in inbound.bytes[..inbound.length].chunks_mut(inbound.stride) {
                 self.session.handle_datagram(
                     inbound.at,
                     inbound.from,
