@@ -147,9 +147,6 @@ impl Session {
                 if version == VERSION {
                     self.mtu.set_peer_limit(max_datagram);
                     self.peer_buffer = u64::from(receive_buffer);
-                    if !self.urgent.hello_seen {
-                        self.urgent.hello_seen = true;
-                    }
                 }
             }
             Frame::PathChallenge(token) => {

@@ -71,7 +71,8 @@ struct Urgent {
     /// Encoded reports.
     reports: VecDeque<Vec<u8>>,
     pings: u32,
-    hello_seen: bool,
+    /// Reports so far that brought a `HELLO`.
+    hellos: u32,
 }
 
 /// A sender or a receiver of files on one UDP association.

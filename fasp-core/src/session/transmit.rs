@@ -17,6 +17,8 @@ use crate::wire::header::{BASE_DATAGRAM, HEADER_SIZE, TAG_SIZE, put_header};
 pub(super) const WIRE_OVERHEAD: u64 = 28;
 /// Wait for an answer to `HELLO`: a dozen losses in a row must fit into the time-out several times.
 const HELLO_INTERVAL: Duration = Duration::from_millis(250);
+/// Reports that bring a server's `HELLO`: one of them arrives.
+const HELLOS: u32 = 8;
 /// Times between two `CLOSE`: a round trip within these.
 const MIN_CLOSE_INTERVAL: Duration = Duration::from_millis(10);
 const MAX_CLOSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -216,9 +218,15 @@ impl Session {
             batch.bytes.extend_from_slice(report);
             self.urgent.reports.pop_front();
         }
-        let ping = std::mem::take(&mut self.urgent.pings) > 0;
+        let mut ping = std::mem::take(&mut self.urgent.pings) > 0;
         if ping {
             Frame::Ping.encode(&mut batch.bytes);
+        }
+        if self.side == Side::Server && self.urgent.hellos < HELLOS {
+            // A client that is known by its token is sent no challenge, which would bring it this (protocol §8.1).
+            self.urgent.hellos += 1;
+            self.hello().encode(&mut batch.bytes);
+            ping = true;
         }
         let size = (batch.bytes.len() - start + TAG_SIZE) as u64;
         if !self.peer.take_allowance(to, size) {
