@@ -52,8 +52,8 @@ fn what_is_not_granted_is_refused_with_a_reason() {
         site.run("reader", PASSWORD, &["upload", "f", destination])
             .assert_refused(4, 37);
     }
-    // Synthetic files are made by the side that has the disk of a source, which is this one.
-    site.lea(&["download", "HOST:faux:///x?1g", "."])
+    // A server makes up single files only: what a client asks for must not grow its list.
+    site.lea(&["download", "HOST:faux:///x?count=9&size=1g", "."])
         .assert_refused(1, 41);
     assert_eq!(names(&site.path("root")), [""; 0]);
     assert!(!site.path("new").exists());

@@ -83,6 +83,8 @@ pub struct Started {
     pub policy: RatePolicy,
     /// The target rate after all caps, in kbit/s; absent when it is found by measurement.
     pub target_rate_kbps: Option<u64>,
+    /// What the server lets this account reach, in kbit/s; absent when it does not limit it.
+    pub rate_cap_kbps: Option<u64>,
 }
 
 /// How much there is to transfer, as far as it is known.
@@ -113,6 +115,10 @@ pub struct Progress {
     pub mean_rate_kbps: u64,
     /// What the sender may reach now, kbit/s.
     pub target_rate_kbps: u64,
+    /// What the sender sends at now, headers included, kbit/s; more than arrives when a processor does not keep up.
+    pub sending_rate_kbps: u64,
+    /// Size of a full datagram that this side sends, bytes of UDP payload.
+    pub datagram_size: u16,
     /// Smoothed round-trip time, microseconds.
     pub rtt_us: u64,
     /// How long datagrams wait in queues on the path, microseconds.
@@ -341,6 +347,7 @@ mod tests {
             cipher: DatagramCipher::Aes256Gcm,
             policy: RatePolicy::Fair,
             target_rate_kbps: None,
+            rate_cap_kbps: Some(20_000),
         });
         assert_eq!(
             serde_json::to_value(&started).unwrap(),
@@ -353,6 +360,7 @@ mod tests {
                 "cipher": "aes-256-gcm",
                 "policy": "fair",
                 "target_rate_kbps": null,
+                "rate_cap_kbps": 20_000,
             })
         );
         let failed = Event::FileFailed(FileFailure {

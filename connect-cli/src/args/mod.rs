@@ -1,5 +1,6 @@
 //! What people type. Parsing touches nothing: no file, no environment but `NO_COLOR` and the like, no network.
 
+mod bench;
 mod conf;
 mod crypt;
 mod demo;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::{
+    bench::BenchArgs,
     conf::{
         AsconfiguratorArgs, ConfArgs, ConfCheckArgs, ConfCommand, ConfExecArgs, ConfExplainArgs,
         ConfGetArgs, ConfSetArgs, ConfShowArgs, RecordArgs,
@@ -76,6 +78,8 @@ pub enum Command {
     Crypt(CryptArgs),
     /// Find out what is in the way between here and a server
     Doctor(DoctorArgs),
+    /// Measure the way to a server: round trip, loss, rate each way, and what limits it
+    Bench(BenchArgs),
     /// Show what transfers of this account have logged
     Logs(LogsArgs),
     /// Show a whole transfer on this machine, through a server that runs only for it

@@ -1,6 +1,7 @@
 //! One file a command: calls libraries and hands results to the [`Ui`].
 
 mod asconfigurator;
+mod bench;
 mod conf;
 mod connection;
 mod crypt;
@@ -45,6 +46,9 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         }),
         Command::Doctor(args) => logging::logged(ui, "doctor", args.connection.log.clone(), || {
             doctor::run(ui, &resolve::doctor(args, variable)?)
+        }),
+        Command::Bench(args) => logging::logged(ui, "bench", args.connection.log.clone(), || {
+            bench::run(ui, &resolve::bench(args, variable)?)
         }),
         Command::Logs(args) => logs::run(ui, &args),
         Command::Crypt(args) => crypt::run(ui, resolve::crypt(args, variable)),

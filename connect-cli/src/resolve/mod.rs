@@ -1,6 +1,7 @@
 //! From what was typed to what a command needs: the environment is read here, and rules between options are
 //! applied here.
 
+mod bench;
 mod conf;
 mod crypt;
 mod log;
@@ -8,6 +9,7 @@ mod server;
 mod transfer;
 
 pub use self::{
+    bench::{BenchRequest, Directions, bench},
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
     log::log_directory,

@@ -258,7 +258,7 @@ pub fn doctor(
 }
 
 /// Adds the colon that a location without a path lacks: behind `HOST`, `[ADDRESS]` and `HOST:PORT`.
-fn with_path(mut host: OsString) -> OsString {
+pub(super) fn with_path(mut host: OsString) -> OsString {
     let bytes = host.as_encoded_bytes();
     // Colons in brackets belong to an address.
     let outside = bytes
@@ -316,7 +316,7 @@ fn too_few_paths() -> CommandError {
     )
 }
 
-fn remote(text: &OsStr) -> Result<RemoteLocation, CommandError> {
+pub(super) fn remote(text: &OsStr) -> Result<RemoteLocation, CommandError> {
     match parse(text)? {
         Location::Remote(remote) => Ok(remote),
         Location::Local(_) | Location::Faux(_) => Err(CommandError::arguments(
@@ -335,7 +335,7 @@ fn parse(text: &OsStr) -> Result<Location, CommandError> {
     })
 }
 
-fn connection(
+pub(super) fn connection(
     remote: RemoteLocation,
     args: ConnectionArgs,
     variable: impl Fn(&str) -> Option<OsString>,

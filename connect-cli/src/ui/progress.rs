@@ -63,6 +63,20 @@ impl ProgressBar {
             .set_message(format!("{}/{}", byte_count(done), byte_count(total)));
     }
 
+    /// Shows how far a measurement of `total` is.
+    pub fn show_measurement(&self, name: &str, total: Duration, progress: &Progress) {
+        let total = total.as_millis() as u64;
+        self.bar.set_length(total);
+        self.bar.set_position(progress.elapsed_ms.min(total));
+        let progress = Progress {
+            bytes_total: None,
+            ..*progress
+        };
+        let room = Screen::columns().saturating_sub(name.len() + GAP.len());
+        let line = progress_line(&progress, room);
+        self.bar.set_message(format!("{name}{GAP}{line}"));
+    }
+
     /// Writes a line above the bar, while the bar is out of the way.
     pub fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bar.suspend(write)
@@ -155,6 +169,8 @@ mod tests {
             rate_kbps: 93_100,
             mean_rate_kbps: 93_100,
             target_rate_kbps: 100_000,
+            sending_rate_kbps: 98_000,
+            datagram_size: 1452,
             rtt_us: 80_000,
             queueing_delay_us: 12_345,
             loss_ratio: 0.003,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::IoSliceMut, path::Path, sync::Arc};
 use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile};
 use fasp_core::ErrorCode;
 use fasp_core::session::BlockRead;
-use transfer_spec::FauxSource;
+use transfer_spec::{Faux, FauxSource, Location};
 
 use super::faux::Content;
 use crate::Error;
@@ -53,13 +53,18 @@ impl Sources {
         Self::new(items.collect::<Result<_, _>>()?)
     }
 
-    /// Takes paths beneath one root, as a client named them; each must exist.
+    /// Takes paths beneath one root, as a client named them; each must exist. `faux:///NAME?SIZE` is made up, which no
+    /// file can be called; directories of such files are not, because a client decides how many they hold.
     ///
     /// # Errors
     /// As [`Sources::local`], with code 41 for a path that leaves the root.
     pub fn beneath(root: &Docroot, paths: &[Vec<u8>]) -> Result<Self, Error> {
         let mut items = Vec::with_capacity(paths.len());
         for path in paths {
+            if let Some(file) = made_up(path) {
+                items.push(Source::Faux(file));
+                continue;
+            }
             let failed = |source| Error::File {
                 path: docroot::escape_name(path).into_owned(),
                 source,
@@ -90,6 +95,15 @@ impl Source {
             Some(_) => Ok(Self::Tree { root, path }),
             None => Err(docroot::Error::NotFound),
         }
+    }
+}
+
+/// Parses a single synthetic file as a client names it.
+fn made_up(path: &[u8]) -> Option<FauxSource> {
+    let location = str::from_utf8(path).ok()?.parse();
+    match location {
+        Ok(Location::Faux(Faux::Source(file @ FauxSource::File { .. }))) => Some(file),
+        _ => None,
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) async fn agree(
         cipher: config.cipher,
         policy: accept.policy,
         target_rate_kbps: config.limits.target.map(Rate::kbps),
+        rate_cap_kbps: accept.rate_cap.map(Rate::kbps),
     };
     let session = accept.session_id;
     let handle = engine::spawn(Spawn {

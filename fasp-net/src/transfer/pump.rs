@@ -169,7 +169,12 @@ impl Pump {
                 statistics.rate,
             ),
         };
-        let target = self.started.target_rate_kbps;
+        let Started {
+            target_rate_kbps,
+            rate_cap_kbps,
+            ..
+        } = self.started;
+        let target = target_rate_kbps.into_iter().chain(rate_cap_kbps).min();
         let limited_by = match target {
             Some(target) if rate.kbps() >= target * 95 / 100 => LimitedBy::Target,
             _ if elapsed < rtt * 10 => LimitedBy::StartUp,
@@ -183,6 +188,8 @@ impl Pump {
             rate_kbps: kbps(bytes_done - before, now.saturating_duration_since(since)),
             mean_rate_kbps: kbps(bytes_done, elapsed),
             target_rate_kbps: target.unwrap_or_else(|| rate.kbps()),
+            sending_rate_kbps: rate.kbps(),
+            datagram_size: statistics.datagram_size,
             rtt_us: rtt.as_micros() as u64,
             queueing_delay_us: queueing.as_micros() as u64,
             loss_ratio: loss,

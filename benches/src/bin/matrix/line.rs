@@ -36,8 +36,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn up(cell: Cell, congestion: Congestion, seed: u64) -> Result<Self, Failure> {
-        let name = |side| format!("matrix-{}-{side}", std::process::id());
+    /// Joins two new namespaces, whose names begin with `prefix`.
+    pub(crate) fn up(
+        prefix: &str,
+        cell: Cell,
+        congestion: Congestion,
+        seed: u64,
+    ) -> Result<Self, Failure> {
+        let name = |side| format!("{prefix}-{}-{side}", std::process::id());
         let mut line = Self {
             namespaces: [name("a"), name("b")],
             emulator: None,
@@ -206,14 +212,15 @@ impl Drop for HostSettings {
 }
 
 /// Removes namespaces of matrices that were killed.
-pub(crate) fn remove_stale() {
+pub(crate) fn remove_stale(prefix: &str) {
     let Ok(entries) = fs::read_dir("/run/netns") else {
         return;
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let owner = name
-            .strip_prefix("matrix-")
+            .strip_prefix(prefix)
+            .and_then(|rest| rest.strip_prefix('-'))
             .and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             must(Command::new("ip").args(["netns", "del", &name])).ok();

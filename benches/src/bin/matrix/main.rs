@@ -14,6 +14,7 @@
 )]
 
 mod cell;
+mod fairness;
 mod line;
 mod options;
 mod peer;
@@ -36,7 +37,13 @@ use results::Results;
 use run::Area;
 
 fn main() -> ExitCode {
-    match Options::from_args(std::env::args().skip(1)).and_then(|options| matrix(&options)) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.split_first() {
+        Some((first, rest)) if first == "fairness" => fairness::main(rest),
+        Some((first, rest)) if first == fairness::TCP => fairness::tcp(rest),
+        _ => Options::from_args(args.into_iter()).and_then(|options| matrix(&options)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -48,9 +55,7 @@ fn main() -> ExitCode {
 fn matrix(options: &Options) -> Result<(), Failure> {
     let mut results = Results::read(&options.out)?;
     if !options.only_draws {
-        if !rustix::process::geteuid().is_root() {
-            return Err("needs root: it makes network namespaces and TUN devices".into());
-        }
+        needs_root()?;
         if options.builds {
             build()?;
         }
@@ -61,6 +66,13 @@ fn matrix(options: &Options) -> Result<(), Failure> {
     fs::write(options.out.join("tables.md"), &tables)?;
     println!("{tables}");
     Ok(())
+}
+
+fn needs_root() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err("needs root: it makes network namespaces and TUN devices".into())
 }
 
 /// Builds the two programs that run beside this one, with the cargo that runs it.
@@ -90,7 +102,7 @@ fn measure(options: &Options, results: &mut Results) -> Result<(), Failure> {
     let area = tempfile::Builder::new()
         .prefix("matrix")
         .tempdir_in(&options.dir)?;
-    line::remove_stale();
+    line::remove_stale(run::PREFIX);
     let _settings = line::HostSettings::raise();
     let source = area.path().join("source/file.bin");
     for &cell in &options.cells {

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use benches::process::{Failure, Server, client_key, installed, key_pair, must};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cell::Cell;
 use crate::line::{Line, SERVER, Side, has_congestion_control};
 
 /// TCP's congestion control, or the peer's own of that name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Congestion {
     Cubic,
     Bbr,
@@ -154,16 +157,32 @@ fn serve(mut command: Command, port: u16) -> Result<Server, Failure> {
 }
 
 fn ours(line: &Line, area: &Path, source: &Path, target: &Path) -> Result<Copy, Failure> {
-    const PORT: u16 = 33001;
+    let server = our_server(line, area, target)?;
+    let mut client = our_client(line, area)?;
+    client.arg(source).arg(our_location("/"));
+    Ok(Copy { server, client })
+}
+
+/// Our server's port.
+const OUR_PORT: u16 = 33001;
+
+/// How a client names a path on our server.
+pub(crate) fn our_location(path: &str) -> String {
+    format!("bench@{SERVER}:{OUR_PORT}:{path}")
+}
+
+/// Starts our server with an account for the directory `root`.
+pub(crate) fn our_server(line: &Line, area: &Path, root: &Path) -> Result<Server, Failure> {
     let program = std::env::current_exe()?.with_file_name("connect-cli");
-    let (key, state) = (client_key(area)?, area.join("state"));
+    let state = area.join("state");
+    client_key(area)?;
     if !state.exists() {
         fs::create_dir_all(&state)?;
         fs::set_permissions(&state, fs::Permissions::from_mode(0o700))?;
         let mut account = Command::new(&program);
         account
             .args(["server", "user", "add", "bench", "--docroot"])
-            .arg(target);
+            .arg(root);
         must(
             account
                 .arg("--authorized-key")
@@ -178,11 +197,16 @@ fn ours(line: &Line, area: &Path, source: &Path, target: &Path) -> Result<Copy, 
             "server",
             "start",
             "--listen",
-            &format!("{SERVER}:{PORT}"),
+            &format!("{SERVER}:{OUR_PORT}"),
             "--state",
         ])
         .arg(state);
-    let server = serve(server, PORT)?;
+    serve(server, OUR_PORT)
+}
+
+/// An upload of ours that logs in by key and prints its events; sources and destination are missing.
+pub(crate) fn our_client(line: &Line, area: &Path) -> Result<Command, Failure> {
+    let program = std::env::current_exe()?.with_file_name("connect-cli");
     let mut client = line.command(Side::Client, &program);
     client.args([
         "upload",
@@ -195,10 +219,8 @@ fn ours(line: &Line, area: &Path, source: &Path, target: &Path) -> Result<Copy, 
     client
         .arg(area.join("known_hosts"))
         .arg("-i")
-        .arg(key)
-        .arg(source);
-    client.arg(format!("bench@{SERVER}:{PORT}:/"));
-    Ok(Copy { server, client })
+        .arg(client_key(area)?);
+    Ok(client)
 }
 
 /// Starts an SSH server; returns it with a client configuration in which it is called `server`.

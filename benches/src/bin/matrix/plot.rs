@@ -29,7 +29,7 @@ pub(crate) fn draw(results: &Results, dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn colour(index: usize) -> &'static str {
+pub(crate) fn colour(index: usize) -> &'static str {
     COLOURS[index.min(COLOURS.len() - 1)]
 }
 
@@ -127,14 +127,14 @@ fn heat_map(results: &Results, rate: f64, peers: &[String], cells: &[Cell]) -> S
 }
 
 /// A frame with axes, in which values are placed.
-struct Frame {
-    at: [f64; 2],
-    size: [f64; 2],
-    most: [f64; 2],
+pub(crate) struct Frame {
+    pub(crate) at: [f64; 2],
+    pub(crate) size: [f64; 2],
+    pub(crate) most: [f64; 2],
 }
 
 impl Frame {
-    fn place(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+    pub(crate) fn place(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         let share = [x / self.most[0], (y / self.most[1]).min(1.05)];
         [
             self.at[0] + share[0] * self.size[0],
@@ -143,7 +143,7 @@ impl Frame {
     }
 
     /// Horizontal rules with their values.
-    fn rules(&self, svg: &mut Svg, step: f64) {
+    pub(crate) fn rules(&self, svg: &mut Svg, step: f64) {
         let stroke = Stroke {
             colour: FAINT,
             width: 1.0,
@@ -159,20 +159,20 @@ impl Frame {
     }
 }
 
-fn tidy(value: f64) -> String {
+pub(crate) fn tidy(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A step of 1, 2 or 5 times a power of ten that divides a range into about `parts`.
-fn step(range: f64, parts: f64) -> f64 {
+pub(crate) fn step(range: f64, parts: f64) -> f64 {
     let raw = (range / parts).max(1e-9);
     let power = 10f64.powf(raw.log10().floor());
     let times = [1.0, 2.0, 5.0, 10.0].into_iter().find(|t| t * power >= raw);
     times.unwrap_or(10.0) * power
 }
 
-fn legend(svg: &mut Svg, [mut x, y]: [f64; 2], entries: &[(String, &str, bool)]) {
+pub(crate) fn legend(svg: &mut Svg, [mut x, y]: [f64; 2], entries: &[(String, &str, bool)]) {
     for (name, colour, is_dashed) in entries {
         let stroke = Stroke {
             colour,
@@ -312,30 +312,7 @@ fn over_time(results: &Results, cell: Cell, peers: &[String]) -> Svg {
         size: [575.0, 220.0],
         most: [longest, limit * 1.1],
     };
-    frame.rules(&mut svg, step(limit, 5.0));
-    let seconds = step(longest, 8.0);
-    let mut tick = 0.0;
-    while tick <= longest {
-        let [x, y] = frame.place([tick, 0.0]);
-        svg.text([x, y + 16.0], Anchor::Middle, 11.0, INK, &tidy(tick));
-        tick += seconds;
-    }
-    svg.text(
-        [335.0, 318.0],
-        Anchor::Middle,
-        11.0,
-        INK,
-        "seconds since the command began",
-    );
-    let limits = [frame.place([0.0, limit]), frame.place([longest, limit])];
-    svg.line(
-        &limits,
-        Stroke {
-            colour: INK,
-            width: 1.2,
-            is_dashed: true,
-        },
-    );
+    axes(&mut svg, &frame, limit, "seconds since the command began");
     let mut entries = vec![("limit".to_owned(), INK, true)];
     for (index, run) in runs.iter().enumerate() {
         if run.is_some() {
@@ -364,6 +341,31 @@ fn over_time(results: &Results, cell: Cell, peers: &[String]) -> Svg {
         );
     }
     svg
+}
+
+/// The scales of rates over time, and the limit.
+pub(crate) fn axes(svg: &mut Svg, frame: &Frame, limit: f64, name: &str) {
+    let longest = frame.most[0];
+    frame.rules(svg, step(limit, 5.0));
+    let seconds = step(longest, 8.0);
+    let mut tick = 0.0;
+    while tick <= longest {
+        let [x, y] = frame.place([tick, 0.0]);
+        svg.text([x, y + 16.0], Anchor::Middle, 11.0, INK, &tidy(tick));
+        tick += seconds;
+    }
+    let below = frame.at[1] + frame.size[1] + 38.0;
+    let middle = frame.at[0] + frame.size[0] / 2.0;
+    svg.text([middle, below], Anchor::Middle, 11.0, INK, name);
+    let limits = [frame.place([0.0, limit]), frame.place([longest, limit])];
+    svg.line(
+        &limits,
+        Stroke {
+            colour: INK,
+            width: 1.2,
+            is_dashed: true,
+        },
+    );
 }
 
 /// Bars: the median over all lines on which the copy was complete.

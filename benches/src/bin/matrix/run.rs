@@ -20,6 +20,9 @@ use crate::series::Series;
 /// How often the arriving file is looked at.
 const SAMPLE: Duration = Duration::from_millis(20);
 
+/// What names of namespaces begin with.
+pub(crate) const PREFIX: &str = "matrix";
+
 /// What a copy reached.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Run {
@@ -61,7 +64,7 @@ pub(crate) struct Area<'a> {
 pub(crate) fn run(peer: Peer, cell: Cell, seed: u64, area: &Area<'_>) -> Result<Run, Failure> {
     let target = area.dir.join("target");
     fs::create_dir_all(&target)?;
-    let line = Line::up(cell, peer.congestion, seed)?;
+    let line = Line::up(PREFIX, cell, peer.congestion, seed)?;
     let result = copy(peer, cell, area, &line, &target);
     let counted = line.down();
     let arrived = target.join(area.source.file_name().unwrap_or_default());

@@ -25,7 +25,7 @@ impl Series {
     }
 
     /// Bytes by a time, between two points in proportion.
-    fn at(&self, when: f64) -> f64 {
+    pub(crate) fn at(&self, when: f64) -> f64 {
         let after = self.0.partition_point(|(at, _)| *at <= when);
         match (
             after.checked_sub(1).and_then(|i| self.0.get(i)),
