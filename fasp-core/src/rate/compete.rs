@@ -19,7 +19,7 @@ const PACKET: f64 = 1_448.0;
 const DIP: f64 = 0.3;
 const DIP_DRAINS: f64 = 0.6;
 /// The share of the queue left by then that tells one from the other.
-const DIP_LEFT: f64 = 0.3;
+const DIP_LEFT: f64 = 0.12;
 /// A queue as short as the delay rule wants it for so many round trips has been left by the others.
 const SHORT_ROUND_TRIPS: u32 = 2;
 /// Others who fill queues come back to the deepest before long: without a loss for this long, and with the queue below

@@ -42,6 +42,10 @@ const ANSWERS: f64 = 0.7;
 /// Adaptive policies keep this many datagrams per round trip, or per [`KEPT_TIME`] where that is longer, to see the path.
 const KEPT: u64 = 2;
 const KEPT_TIME: Duration = Duration::from_millis(100);
+/// How long a contest is remembered.
+const CONTEST_MEMORY: Duration = Duration::from_secs(60);
+/// How long the loss of a start that ended with a queue is not doubted.
+const TRUST_IN_QUEUE: Duration = Duration::from_secs(15);
 /// How long it is remembered what the path carried.
 const MEMORY: Duration = Duration::from_secs(20);
 
@@ -342,7 +346,8 @@ impl RateController {
         } else {
             sample
         };
-        if matches!(self.mode, Mode::Compete(_)) {
+        let recent = |at: Instant| now.saturating_duration_since(at) < CONTEST_MEMORY;
+        if matches!(self.mode, Mode::Compete(_)) || self.contest.is_some_and(|(at, _)| recent(at)) {
             // What others take now was there before.
             self.known.1 = now;
         }
@@ -419,9 +424,14 @@ impl RateController {
     }
 
     fn on_found(&mut self, now: Instant, report: &Report, found: Found, usual: f64) {
-        self.policer.set_usual(now, usual);
+        // A queue has shown that no policer came before it.
+        let doubted = match found {
+            Found::Queue(_) => now + TRUST_IN_QUEUE,
+            Found::Flat(_) | Found::Loss(_) => now,
+        };
+        self.policer.set_usual(doubted, usual);
         let carried = match found {
-            Found::Queue(carried) => carried,
+            Found::Queue(carried) | Found::Flat(carried) => carried,
             Found::Loss(carried) => {
                 self.policer.on_start(carried);
                 carried
@@ -473,6 +483,7 @@ impl RateController {
             rate: self.rate(),
             settles: settles(report.rtt),
             is_explained: report.starved || report.queueing.is_some_and(|queueing| queueing > aim),
+            is_empty: self.delay.is_pushing(now, report.rtt),
         };
         match self.policer.on_round(now, &seen) {
             Verdict::Unchanged => {}
@@ -518,7 +529,7 @@ impl RateController {
         // Who was here lately is back sooner than a stranger comes.
         let recent = self
             .contest
-            .filter(|(at, _)| now.saturating_duration_since(*at) < MEMORY);
+            .filter(|(at, _)| now.saturating_duration_since(*at) < CONTEST_MEMORY);
         let (aim, patience) = match recent {
             Some((_, rate)) => (
                 aim.min(delay::aim(self.limits.policy, rate)),

@@ -61,8 +61,10 @@ pub(crate) struct Report {
 /// How a start has found the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
-    /// A queue has built up, or delivery grows no more: this is what the path carries.
+    /// A queue has built up: this is what the path carries.
     Queue(Rate),
+    /// Delivery grows no more.
+    Flat(Rate),
     /// More is lost without a queue: this came through.
     Loss(Rate),
 }

@@ -118,6 +118,8 @@ pub(super) struct Observed {
     pub(super) settles: Duration,
     /// A queue above what the delay rule aims at explains loss.
     pub(super) is_explained: bool,
+    /// The queue has been nearly empty for some time: no queue limits the rate.
+    pub(super) is_empty: bool,
 }
 
 impl Policer {
@@ -146,10 +148,10 @@ impl Policer {
         self.usual.unwrap_or(0.0)
     }
 
-    /// The start has seen this loss; it is doubted soon.
-    pub(super) fn set_usual(&mut self, now: Instant, usual: f64) {
+    /// The start has seen this loss; it is doubted from that moment on.
+    pub(super) fn set_usual(&mut self, doubted: Instant, usual: f64) {
         self.usual = Some(usual.min(HARDLY_CHANCE));
-        self.doubts = Some(now);
+        self.doubts = Some(doubted);
         self.trust = DOUBT;
     }
 
@@ -194,7 +196,7 @@ impl Policer {
             return Verdict::Unchanged;
         }
         self.follow(&seen.round);
-        if self.is_doubtful(now, &seen.round) {
+        if self.is_doubtful(now, seen) {
             return self.try_cut(now, seen, 0.0, free);
         }
         Verdict::Unchanged
@@ -209,7 +211,7 @@ impl Policer {
             return Verdict::Unchanged;
         }
         self.follow(&seen.round);
-        if self.is_doubtful(now, &seen.round) && !seen.is_explained {
+        if self.is_doubtful(now, seen) && !seen.is_explained {
             return self.try_cut(now, seen, 0.0, (limit, true, hold));
         }
         if now < until {
@@ -294,14 +296,9 @@ impl Policer {
             self.hold(now, found, hold);
             return Verdict::Moved(settled);
         }
-        if seen.rate < known.scaled(0.7) {
-            // Another rule keeps the rate far below: the limit is of no use any more.
-            self.state = State::Free;
-            return Verdict::Unchanged;
-        }
         // Each round without loss goes further.
         let rounds = rounds + 1;
-        let factor = 1.0 + (TRY - 1.0) * f64::from(1 << rounds.min(4));
+        let factor = 1.0 + (TRY - 1.0) * f64::from(1 << rounds.min(2));
         self.state = State::Trying(Try {
             known: limit,
             limit: limit.scaled(factor),
@@ -353,8 +350,10 @@ impl Policer {
         round.loss > usual + SUSPICIOUS.max(DEVIATIONS * spread)
     }
 
-    fn is_doubtful(&self, now: Instant, round: &Round) -> bool {
-        round.loss > DOUBTFUL && self.doubts.is_none_or(|at| now >= at)
+    /// A sender that a queue limits is not above a policer's limit.
+    fn is_doubtful(&self, now: Instant, seen: &Observed) -> bool {
+        let is_due = self.doubts.is_none_or(|at| now >= at);
+        seen.round.loss > DOUBTFUL && seen.is_empty && is_due
     }
 
     /// What the bottleneck carried, if the usual loss happens behind it.
@@ -406,6 +405,7 @@ mod tests {
                 rate: Rate::from_bits_per_second(rate as u64),
                 settles: SETTLES,
                 is_explained: false,
+                is_empty: true,
             };
             if let Verdict::Restore(restored) = policer.on_round(*now, &seen) {
                 wanted = restored.bits_per_second() as f64;

@@ -104,7 +104,7 @@ impl Start {
             self.best = self.best.max(sample);
             self.round_ends = now + report.rtt;
             if self.flat >= FLAT_ROUNDS {
-                return Some(Found::Queue(self.best));
+                return Some(Found::Flat(self.best));
             }
         }
         let flight = sample.bytes_in(report.base_rtt);
