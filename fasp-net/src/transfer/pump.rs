@@ -214,11 +214,11 @@ impl Pump {
 
     /// What all sessions have listed.
     fn totals(&self) -> Totals {
-        let all = self.sessions.iter().map(|s| s.totals);
+        let mut all = self.sessions.iter().map(|s| s.totals);
         Totals {
             files: all.clone().map(|t| t.files).sum(),
             bytes: all.clone().map(|t| t.bytes).sum(),
-            complete: all.map(|t| t.complete).fold(true, |a, b| a && b),
+            complete: all.all(|t| t.complete),
         }
     }
 

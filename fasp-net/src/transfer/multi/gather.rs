@@ -9,6 +9,10 @@ use crate::engine::Report;
 
 /// Something that a session or the control connection says.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, moved once"
+)]
 pub(in crate::transfer) enum News {
     /// A session began; they count from 0 in the order of this.
     Joined(SessionId),
