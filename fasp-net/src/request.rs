@@ -34,7 +34,7 @@ impl Sessions {
     /// How many there may be, at least 1.
     pub fn most(self) -> u8 {
         match self {
-            // One session keeps two processors busy: measured in docs/benchmarks.md.
+            // One session keeps about two processors busy: the session thread of either end, or its storage.
             Self::Auto => {
                 let processors = std::thread::available_parallelism().map_or(1, usize::from);
                 u8::try_from(processors / 2)
