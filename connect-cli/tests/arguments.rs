@@ -15,7 +15,10 @@ use connect_cli::{
     },
 };
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
-use fasp_net::{request::TransferOptions, transfer::LocalDestination};
+use fasp_net::{
+    request::{Sessions, TransferOptions},
+    transfer::LocalDestination,
+};
 use fasp_server::log::LogFormat;
 use transfer_spec::{FauxSource, OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
@@ -129,7 +132,7 @@ fn an_upload_without_options_is_safe_and_untuned() {
 #[test]
 fn options_have_the_meaning_and_units_of_ascp() {
     let line = "-l 300m -m 5000 --policy high --overwrite diff+older -k3 -p --symbolic-links copy+force \
-               -c aes256 -d -Z 1400 -i k1 -i k2 -P 22001 --accept-new-host-key \
+               -c aes256 -d -Z 1400 --sessions 3 --split-threshold 1G -i k1 -i k2 -P 22001 --accept-new-host-key \
                 --known-hosts known a lea@host:/b";
     let request = upload(line).unwrap();
     let options = &request.options;
@@ -142,6 +145,8 @@ fn options_have_the_meaning_and_units_of_ascp() {
     assert_eq!(options.ciphers, [DatagramCipher::Aes256Gcm]);
     assert!(options.preserve.mode && options.preserve.times && options.create_dir);
     assert_eq!(options.datagram_max, Some(1400));
+    assert_eq!(options.sessions, Sessions::Exactly(3));
+    assert_eq!(options.split_threshold, 1 << 30);
     assert_eq!(request.server.user.as_deref(), Some("lea"));
     assert_eq!(request.server.port, Some(22001));
     assert_eq!(

@@ -1,12 +1,50 @@
 //! What a caller may decide about a transfer.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
-/// The most sessions one transfer may use: what the field's tools accept.
-pub const MAX_SESSIONS: u8 = 128;
+/// The most sessions one transfer may use (protocol §12).
+pub const MAX_SESSIONS: u8 = 16;
+
+/// The most sessions of [`Sessions::Auto`].
+pub const AUTO_SESSIONS: u8 = 3;
+
+/// Files of this size and more are split between sessions, bytes, unless the caller says otherwise.
+pub const SPLIT_THRESHOLD: u64 = 60 << 20;
+
+/// How many sessions carry a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sessions {
+    /// One, and up to [`AUTO_SESSIONS`] when it is faster than [`Sessions::TRIGGER`] and this machine has two
+    /// processors for each.
+    Auto,
+    /// This many, 1 to [`MAX_SESSIONS`]; fewer where the server grants no more or there is nothing for them to do.
+    Exactly(u8),
+}
+
+impl Sessions {
+    /// The rate above which [`Sessions::Auto`] starts another session.
+    pub const TRIGGER: Rate = Rate::from_mbps(700);
+    /// The time between two such starts.
+    pub const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// How many there may be, at least 1.
+    pub fn most(self) -> u8 {
+        match self {
+            // One session keeps about two processors busy: the session thread of either end, or its storage.
+            Self::Auto => {
+                let processors = std::thread::available_parallelism().map_or(1, usize::from);
+                u8::try_from(processors / 2)
+                    .unwrap_or(AUTO_SESSIONS)
+                    .clamp(1, AUTO_SESSIONS)
+            }
+            Self::Exactly(count) => count.clamp(1, MAX_SESSIONS),
+        }
+    }
+}
 
 /// The smallest datagram a caller may force, bytes of UDP payload (protocol §8.3).
 pub const DATAGRAM_MIN: u16 = 1200;
@@ -38,8 +76,10 @@ pub struct TransferOptions {
     pub ciphers: Vec<DatagramCipher>,
     /// The largest datagram, bytes of UDP payload; `None` lets the path decide.
     pub datagram_max: Option<u16>,
-    /// Parallel sessions, 1 to [`MAX_SESSIONS`].
-    pub sessions: u8,
+    /// Parallel sessions.
+    pub sessions: Sessions,
+    /// Files of this size and more are split between them, bytes; 0 is never.
+    pub split_threshold: u64,
     /// Where datagrams go instead of the server's own address and UDP port: a forwarded port or a relay in front of
     /// it.
     pub data_address: Option<SocketAddr>,
@@ -58,7 +98,8 @@ impl Default for TransferOptions {
             policy: RatePolicy::default(),
             ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
             datagram_max: None,
-            sessions: 1,
+            sessions: Sessions::Exactly(1),
+            split_threshold: SPLIT_THRESHOLD,
             data_address: None,
         }
     }

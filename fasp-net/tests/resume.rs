@@ -270,6 +270,7 @@ fn upload_of(first_page: Vec<u8>) -> Open {
         ciphers: options.ciphers,
         datagram_max: 1472,
         first_page,
+        split_threshold: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
+use fasp_net::request::{MAX_SESSIONS, Sessions};
 use transfer_spec::{OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
 use super::{LogArgs, value};
@@ -103,6 +104,12 @@ pub struct TransferArgs {
     /// The largest datagram, bytes; 0 finds out what the path carries
     #[arg(short = 'Z', long, value_name = "BYTES", default_value_t = 0)]
     pub datagram_size: u16,
+    /// Parallel sessions: auto, or 1 to 16
+    #[arg(long, value_name = "COUNT", default_value = "auto", value_parser = sessions)]
+    pub sessions: Sessions,
+    /// Split files of this size and more between sessions; 0 never splits
+    #[arg(long, value_name = "SIZE", default_value = "60M", value_parser = value::bytes)]
+    pub split_threshold: u64,
 }
 
 /// How to reach the server.
@@ -142,6 +149,16 @@ fn policy(text: &str) -> Result<RatePolicy, String> {
 fn overwrite(text: &str) -> Result<OverwritePolicy, String> {
     let names: Vec<_> = OverwritePolicy::ALL.iter().map(|v| v.name()).collect();
     value::one_of(text, &names)
+}
+
+fn sessions(text: &str) -> Result<Sessions, String> {
+    let count = |text: &str| text.parse().ok().filter(|n| (1..=MAX_SESSIONS).contains(n));
+    match text {
+        "auto" => Ok(Sessions::Auto),
+        text => count(text)
+            .map(Sessions::Exactly)
+            .ok_or_else(|| format!("'{text}' is not a number of sessions: use auto, or 1 to 16")),
+    }
 }
 
 fn symlinks(text: &str) -> Result<SymlinkPolicy, String> {

@@ -432,6 +432,8 @@ fn options(args: &TransferArgs) -> Result<TransferOptions, CommandError> {
             |cipher| vec![cipher],
         ),
         datagram_max,
+        sessions: args.sessions,
+        split_threshold: args.split_threshold,
         ..TransferOptions::default()
     })
 }

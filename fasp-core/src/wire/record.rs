@@ -56,6 +56,23 @@ pub enum Record<'a> {
         /// Bytes.
         size: u64,
     },
+    /// A part of a file that several sessions of the transfer send (protocol §13.3).
+    Part {
+        /// The part's number among this session's files.
+        file: u32,
+        /// The whole file's number, which all of its parts name.
+        whole: u32,
+        /// Name in the directory entered last.
+        name: &'a [u8],
+        /// Of the whole file.
+        attributes: Attributes,
+        /// Bytes of the whole file.
+        size: u64,
+        /// Where the part begins; its blocks count from here.
+        start: u64,
+        /// Bytes of the part.
+        length: u64,
+    },
     /// A file with its content.
     SmallFile {
         /// The file's number.
@@ -167,6 +184,7 @@ const SYMLINK: u8 = 6;
 const DIGEST: u8 = 7;
 const SOURCE_FAILED: u8 = 8;
 const END: u8 = 9;
+const PART: u8 = 10;
 const WANT: u8 = 32;
 const WANT_FROM: u8 = 33;
 const SKIP: u8 = 34;
@@ -193,6 +211,15 @@ impl<'a> Record<'a> {
                 name: reader.length_prefixed(MAX_NAME)?,
                 attributes: Attributes::decode(reader)?,
                 size: reader.varint()?,
+            },
+            PART => Self::Part {
+                file: reader.varint_u32()?,
+                name: reader.length_prefixed(MAX_NAME)?,
+                attributes: Attributes::decode(reader)?,
+                size: reader.varint()?,
+                whole: reader.varint_u32()?,
+                start: reader.varint()?,
+                length: reader.varint()?,
             },
             SMALL_FILE => Self::SmallFile {
                 file: reader.varint_u32()?,
@@ -270,6 +297,21 @@ impl<'a> Record<'a> {
                 put_bytes(out, FILE, Some(*file), name);
                 attributes.encode(out);
                 put_varint(out, *size);
+            }
+            Self::Part {
+                file,
+                whole,
+                name,
+                attributes,
+                size,
+                start,
+                length,
+            } => {
+                put_bytes(out, PART, Some(*file), name);
+                attributes.encode(out);
+                for value in [*size, u64::from(*whole), *start, *length] {
+                    put_varint(out, value);
+                }
             }
             Self::SmallFile {
                 file,
@@ -494,6 +536,15 @@ mod tests {
                 file: 9,
                 code: ErrorCode::DiskRead,
                 text: "gone",
+            },
+            Record::Part {
+                file: 5,
+                whole: 1,
+                name: b"big",
+                attributes,
+                size: 1 << 40,
+                start: 1 << 30,
+                length: 1 << 26,
             },
             Record::End { files: 10 },
             Record::Want { first: 0, count: 3 },

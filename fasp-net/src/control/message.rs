@@ -51,7 +51,7 @@ pub struct Open {
     /// Which session of the transfer this is, from 0.
     #[n(1)]
     pub session_index: u16,
-    /// How many sessions the transfer has.
+    /// How many sessions the transfer may have (protocol §13.1).
     #[n(2)]
     pub session_count: u16,
     /// The client's share of the data keys.
@@ -102,6 +102,9 @@ pub struct Open {
     /// First page of the sender's list, for an upload; may be empty.
     #[cbor(n(18), with = "wire::page")]
     pub first_page: Vec<u8>,
+    /// Files of this size and more are split between sessions; absent for never (protocol §13.3).
+    #[n(19)]
+    pub split_threshold: Option<u64>,
 }
 
 /// Grants one `Open`.

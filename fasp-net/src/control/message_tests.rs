@@ -39,6 +39,7 @@ prop_compose! {
         ciphers in vec(cipher(), 0..4),
         rest in (any::<bool>(), any::<u32>(), any::<u16>()),
         first_page in bytes(3000),
+        split_threshold in option::of(any::<u64>()),
     ) -> Open {
         Open {
             transfer_id: TransferId(ids.0),
@@ -60,6 +61,7 @@ prop_compose! {
             ciphers,
             datagram_max: rest.2,
             first_page,
+            split_threshold,
         }
     }
 }

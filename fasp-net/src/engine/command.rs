@@ -55,6 +55,18 @@ pub struct Finish {
     pub by_peer: bool,
     /// What a sender of files saw of the path.
     pub path: Option<PathMemory>,
+    /// The last figures.
+    pub statistics: Statistics,
+}
+
+impl Finish {
+    /// Whether the session did all of its work: one that was given up has no outcome to show, one whose files failed has.
+    pub fn is_whole(&self) -> bool {
+        self.error.as_ref().is_none_or(|(code, _)| {
+            let mut failures = self.outcome.failures.iter();
+            *code == ErrorCode::SomeFilesFailed || failures.any(|failure| failure.code == *code)
+        })
+    }
 }
 
 /// A running session, seen from outside its thread.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use docroot::{CommitGroup, Finished};
 
-use super::storage::{Settled, StorageEvent};
+use super::storage::{Parts, Settled, StorageEvent};
 use crate::Error;
 
 /// Files in one group at most: a sync costs about the same for many as for few.
@@ -25,7 +25,12 @@ pub(super) struct Pending {
     pub(super) path: Vec<u8>,
     pub(super) size: u64,
     pub(super) finished: Finished,
+    /// Of a split file: the parts that get its result, this one among them.
+    pub(super) parts: Option<Parts>,
 }
+
+/// What to say about a file, and to whom.
+type Told = (u32, Vec<u8>, u64, Option<Parts>);
 
 /// Starts the thread; it ends when the sender is dropped and everything is committed.
 pub(super) fn start(results: Sender<StorageEvent>) -> Result<Sender<Pending>, Error> {
@@ -49,7 +54,11 @@ fn run(queue: &Receiver<Pending>, results: &Sender<StorageEvent>) {
             }
         }
         let mut settled = Vec::with_capacity(group.len());
-        for ((file, path, size), result) in group.commit() {
+        for ((file, path, size, parts), result) in group.commit() {
+            if let Some(parts) = parts {
+                parts.settle(&result);
+                continue;
+            }
             settled.push(match result {
                 Ok(()) => Settled::done(file, path, size),
                 Err(error) => Settled::failed(file, path, &error),
@@ -61,6 +70,13 @@ fn run(queue: &Receiver<Pending>, results: &Sender<StorageEvent>) {
     }
 }
 
-fn add(group: &mut CommitGroup<(u32, Vec<u8>, u64)>, pending: Pending) {
-    group.add((pending.file, pending.path, pending.size), pending.finished);
+fn add(group: &mut CommitGroup<Told>, pending: Pending) {
+    let Pending {
+        file,
+        path,
+        size,
+        finished,
+        parts,
+    } = pending;
+    group.add((file, path, size, parts), finished);
 }

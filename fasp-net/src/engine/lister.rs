@@ -11,7 +11,8 @@ use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
 use transfer_spec::{FauxSource, SymlinkPolicy};
 
 use super::faux::Content;
-use super::sources::{Origin, Source, Sources, failure};
+use super::pool::{Hand, Item, Offer, Part, Pool};
+use super::sources::{Origin, Source, Sources, Span, failure};
 use crate::Error;
 
 /// Pages are closed at this size.
@@ -32,7 +33,7 @@ pub(crate) struct Listed {
     /// Files in the page: number, path relative to the destination, size.
     pub(super) names: Vec<(u32, EntryPath, u64)>,
     /// Of these, the ones that travel as blocks.
-    pub(super) blocks: Vec<(u32, Origin, u64)>,
+    pub(super) blocks: Vec<(u32, Origin, u64, Option<Span>)>,
     /// What could not be listed.
     pub(super) failures: Vec<(String, ErrorCode, String)>,
     /// Left out on purpose, with the reason.
@@ -58,12 +59,52 @@ pub(crate) struct Lister {
     pub(super) pages: Receiver<Listed>,
     pub(super) asks: Sender<Ask>,
     pub(super) asked: Asked,
+    /// What the session has taken of what several share.
+    pub(super) hand: Option<Arc<Hand>>,
     proceed: Sender<bool>,
 }
 
 impl Lister {
     /// Starts the threads. Behind the first page the lister waits for [`proceed`](Self::proceed).
     pub(crate) fn start(sources: Sources, symlinks: SymlinkPolicy) -> Result<Self, Error> {
+        let (lister, mut listing, may_proceed) = Self::parts(symlinks)?;
+        listing.may_proceed = Some(may_proceed);
+        thread::Builder::new()
+            .name("fasp-lister".into())
+            .spawn(move || listing.run(&sources))
+            .map_err(Error::Thread)?;
+        Ok(lister)
+    }
+
+    /// Starts the threads of the first of several sessions (protocol §13.2); the rest is as for [`start`](Self::start).
+    pub(crate) fn first_of(pool: Pool, symlinks: SymlinkPolicy) -> Result<Self, Error> {
+        let (lister, mut listing, may_proceed) = Self::parts(symlinks)?;
+        listing.may_proceed = Some(may_proceed);
+        lister.share(listing, pool, true)
+    }
+
+    /// Starts the threads of a further session, which sends no first page.
+    pub(crate) fn further_of(
+        pool: Pool,
+        symlinks: SymlinkPolicy,
+        asks_first: bool,
+    ) -> Result<Self, Error> {
+        let (lister, mut listing, _) = Self::parts(symlinks)?;
+        listing.asks_first = asks_first;
+        lister.share(listing, pool, false)
+    }
+
+    fn share(mut self, mut listing: Listing, pool: Pool, is_first: bool) -> Result<Self, Error> {
+        let hand = Arc::new(Hand::default());
+        self.hand = Some(Arc::clone(&hand));
+        thread::Builder::new()
+            .name("fasp-lister".into())
+            .spawn(move || listing.run_share(&pool, &hand, is_first))
+            .map_err(Error::Thread)?;
+        Ok(self)
+    }
+
+    fn parts(symlinks: SymlinkPolicy) -> Result<(Self, Listing, Receiver<bool>), Error> {
         let (page_sender, pages) = bounded(AHEAD);
         let (asks, ask_receiver) = unbounded();
         let asked = Asked::default();
@@ -74,28 +115,15 @@ impl Lister {
             .spawn(move || send_contents(&ask_receiver, &content_sender, &content_asked))
             .map_err(Error::Thread)?;
         let (proceed, may_proceed) = bounded(1);
-        let mut listing = Listing {
-            symlinks,
-            // Nobody knows yet whether the destination is new.
-            asks_first: true,
-            may_proceed: Some(may_proceed),
-            asked: Arc::clone(&asked),
-            pages: page_sender,
-            current: Listed::default(),
-            entered: None,
-            next: 0,
-            suffixes: Suffixes::default(),
-        };
-        thread::Builder::new()
-            .name("fasp-lister".into())
-            .spawn(move || listing.run(&sources))
-            .map_err(Error::Thread)?;
-        Ok(Self {
+        let listing = Listing::new(Out::Pages(page_sender), symlinks, Arc::clone(&asked));
+        let lister = Self {
             pages,
             asks,
             asked,
+            hand: None,
             proceed,
-        })
+        };
+        Ok((lister, listing, may_proceed))
     }
 
     /// Returns the first page, which lists small files without their content; `None` when it takes too long. Blocks.
@@ -112,32 +140,73 @@ impl Lister {
 }
 
 impl Listed {
+    /// Whether there is nothing to hand on.
+    pub(super) fn is_empty(&self) -> bool {
+        self.page.is_empty() && self.failures.is_empty() && self.notices.is_empty()
+    }
+
+    /// Adds what another walk has found that needs no number.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.page.extend(other.page);
+        self.failures.extend(other.failures);
+        self.notices.extend(other.notices);
+    }
+
     /// The page's records.
     pub(crate) fn page(&self) -> &[u8] {
         &self.page
     }
 }
 
+/// Where what was found goes.
+enum Out {
+    /// To the session.
+    Pages(Sender<Listed>),
+    /// To whichever session takes it.
+    Pool(Pool),
+}
+
 /// The state of the walk.
-struct Listing {
+pub(super) struct Listing {
+    out: Out,
     symlinks: SymlinkPolicy,
     asks_first: bool,
     /// Until the first page has been handed on and the list may go on.
     may_proceed: Option<Receiver<bool>>,
-    asked: Asked,
-    pages: Sender<Listed>,
-    current: Listed,
+    pub(super) asked: Asked,
+    pub(super) current: Listed,
     /// The directory that the page's names are in.
     entered: Option<EntryPath>,
-    next: u32,
+    pub(super) next: u32,
     suffixes: Suffixes,
 }
 
 /// The session is gone: nobody takes pages any more.
-struct Gone;
+#[derive(Debug)]
+pub(super) struct Gone;
 
 impl Listing {
-    fn run(&mut self, sources: &Sources) {
+    fn new(out: Out, symlinks: SymlinkPolicy, asked: Asked) -> Self {
+        Self {
+            out,
+            symlinks,
+            // Nobody knows yet whether the destination is new.
+            asks_first: true,
+            may_proceed: None,
+            asked,
+            current: Listed::default(),
+            entered: None,
+            next: 0,
+            suffixes: Suffixes::default(),
+        }
+    }
+
+    /// A walk whose files several sessions share.
+    pub(super) fn into_pool(pool: Pool, symlinks: SymlinkPolicy) -> Self {
+        Self::new(Out::Pool(pool), symlinks, Asked::default())
+    }
+
+    pub(super) fn run(&mut self, sources: &Sources) {
         for source in &sources.items {
             let listed = match source {
                 Source::Tree { root, path } => self.walk(root, path),
@@ -147,6 +216,16 @@ impl Listing {
                 return;
             }
         }
+        // What was left out behind the last entry.
+        self.close_full_page().ok();
+        match &self.out {
+            Out::Pool(pool) => pool.end_walk(),
+            Out::Pages(_) => self.end(),
+        }
+    }
+
+    /// Says that the list is complete.
+    pub(super) fn end(&mut self) {
         self.current.end = Some(self.next);
         // Nobody to tell: the session has ended already.
         self.close_page().ok();
@@ -245,11 +324,12 @@ impl Listing {
                 Ok(())
             }
             FileKind::Symlink => {
-                self.enter(&path);
-                let file = self.number(&path, 0);
                 let target = entry.target.as_deref().unwrap_or_default();
-                let name = path.file_name().unwrap_or_default();
-                Record::Symlink { file, name, target }.encode(&mut self.current.page);
+                if let Out::Pool(pool) = &self.out {
+                    let target = target.to_vec();
+                    return pool.put_first(Item::Link { path, target });
+                }
+                self.link(&path, target);
                 Ok(())
             }
             _ => {
@@ -266,7 +346,13 @@ impl Listing {
         }
     }
 
-    /// Lists a file: with its content if it is small and surely wanted.
+    pub(super) fn link(&mut self, path: &EntryPath, target: &[u8]) {
+        self.enter(path);
+        let file = self.number(path, 0);
+        let name = path.file_name().unwrap_or_default();
+        Record::Symlink { file, name, target }.encode(&mut self.current.page);
+    }
+
     fn offer(
         &mut self,
         origin: Origin,
@@ -274,15 +360,44 @@ impl Listing {
         attributes: Attributes,
         size: u64,
     ) -> Result<(), Gone> {
+        let offer = Offer {
+            origin,
+            path,
+            attributes,
+            size,
+            part: None,
+        };
+        match &self.out {
+            Out::Pool(pool) => pool.put(offer),
+            Out::Pages(_) => self.list_offer(offer),
+        }
+    }
+
+    /// Lists a file: with its content if it is small and surely wanted.
+    pub(super) fn list_offer(&mut self, offer: Offer) -> Result<(), Gone> {
+        let Offer {
+            origin,
+            path,
+            attributes,
+            size,
+            part,
+        } = offer;
+        if let Some(part) = part {
+            self.list_part(&path, attributes, size, origin, part);
+            return Ok(());
+        }
         if size > MAX_SMALL_FILE {
             let file = self.list(&path, attributes, size);
-            self.current.blocks.push((file, origin, size));
+            self.current.blocks.push((file, origin, size, None));
             return Ok(());
         }
         if self.asks_first {
             self.wait_for_room();
             let file = self.list(&path, attributes, size);
-            lock(&self.asked).insert(file, (origin, size));
+            // Nobody asks for the content of an empty file, so nothing would take it out again.
+            if size > 0 {
+                lock(&self.asked).insert(file, (origin, size));
+            }
             return Ok(());
         }
         match origin.read_small(size) {
@@ -321,6 +436,42 @@ impl Listing {
         file
     }
 
+    /// Names a part of a file; the part at the start stands for the whole file (protocol §13.4).
+    fn list_part(
+        &mut self,
+        path: &EntryPath,
+        attributes: Attributes,
+        size: u64,
+        origin: Origin,
+        part: Part,
+    ) {
+        let Part {
+            whole,
+            length,
+            span,
+        } = part;
+        self.enter(path);
+        let start = span.start;
+        let file = if start == 0 {
+            self.number(path, size)
+        } else {
+            self.next += 1;
+            self.next - 1
+        };
+        let name = path.file_name().unwrap_or_default();
+        let record = Record::Part {
+            file,
+            whole,
+            name,
+            attributes,
+            size,
+            start,
+            length,
+        };
+        record.encode(&mut self.current.page);
+        self.current.blocks.push((file, origin, length, Some(span)));
+    }
+
     fn number(&mut self, path: &EntryPath, size: u64) -> u32 {
         let file = self.next;
         self.next += 1;
@@ -341,7 +492,13 @@ impl Listing {
         }
     }
 
-    fn close_full_page(&mut self) -> Result<(), Gone> {
+    pub(super) fn close_full_page(&mut self) -> Result<(), Gone> {
+        if let Out::Pool(pool) = &self.out {
+            return match self.current.is_empty() {
+                true => Ok(()),
+                false => pool.put_first(Item::Listed(std::mem::take(&mut self.current))),
+            };
+        }
         let limit = match self.may_proceed {
             Some(_) => FIRST_PAGE,
             None => PAGE,
@@ -352,11 +509,14 @@ impl Listing {
         Ok(())
     }
 
-    fn close_page(&mut self) -> Result<(), Gone> {
+    pub(super) fn close_page(&mut self) -> Result<(), Gone> {
+        let Out::Pages(pages) = &self.out else {
+            return Ok(());
+        };
         let page = std::mem::take(&mut self.current);
         self.entered = None;
         let is_end = page.end.is_some();
-        self.pages.send(page).map_err(|_| Gone)?;
+        pages.send(page).map_err(|_| Gone)?;
         if let Some(may_proceed) = self.may_proceed.take().filter(|_| !is_end) {
             self.asks_first = may_proceed.recv().map_err(|_| Gone)?;
         }

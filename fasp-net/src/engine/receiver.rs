@@ -8,7 +8,7 @@ use fasp_core::{BlockWrite, Event, Rate, Record, Session, Totals};
 
 use super::destination::Destination;
 use super::reporter::Reporter;
-use super::storage::{self, Blocks, Gauge, IDLE, Job, QUEUE, Rules};
+use super::storage::{self, Assembly, Blocks, Gauge, IDLE, Job, QUEUE, Rules};
 use super::storage::{Settled, SettledResult, StorageEvent};
 use crate::Error;
 use crate::event::ShownText;
@@ -30,6 +30,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) destination: Destination,
     pub(crate) rules: Rules,
     pub(crate) first_page: FirstPage,
+    /// The split files of the transfer.
+    pub(crate) assembly: Assembly,
 }
 
 /// The page that the control channel carried (protocol §9.7).
@@ -74,6 +76,7 @@ impl ReceiverProgram {
             port,
             sender,
             Arc::clone(&gauge),
+            options.assembly,
         )?;
         Ok(Self {
             jobs,
@@ -255,7 +258,13 @@ impl ReceiverProgram {
         settled: Vec<Settled>,
     ) {
         let mut run: Option<(u32, u32)> = None;
-        for Settled { file, path, result } in settled {
+        for Settled {
+            file,
+            path,
+            is_further,
+            result,
+        } in settled
+        {
             self.settled += 1;
             if self.is_finishing {
                 self.links = self.links.saturating_sub(1);
@@ -263,7 +272,9 @@ impl ReceiverProgram {
             session.forget_file(file);
             match result {
                 SettledResult::Done { size } => {
-                    reporter.done(&path, size);
+                    if !is_further {
+                        reporter.done(&path, size);
+                    }
                     // Neighbouring numbers share a record.
                     match &mut run {
                         Some((first, count)) if *first + *count == file => *count += 1,
@@ -275,14 +286,18 @@ impl ReceiverProgram {
                     }
                 }
                 SettledResult::Skipped => {
-                    reporter.skipped(&path, "the same file is there already");
+                    if !is_further {
+                        reporter.skipped(&path, "the same file is there already");
+                    }
                     session.reply(&Record::Skip {
                         first: file,
                         count: 1,
                     });
                 }
                 SettledResult::Failed { code, text } => {
-                    reporter.failed(ShownText::from_bytes(&path), code, &text);
+                    if !is_further {
+                        reporter.failed(ShownText::from_bytes(&path), code, &text);
+                    }
                     session.reply(&Record::Failed {
                         file,
                         code,

@@ -161,6 +161,7 @@ impl Reporter {
             error,
             by_peer,
             path: statistics.path,
+            statistics: *statistics,
         };
         self.reports.send(Report::Finished(finish)).ok();
     }

@@ -103,9 +103,9 @@ impl SenderProgram {
         if files > 0 || listed.end.is_some() {
             reporter.listed(files, listed.bytes, listed.end.is_some());
         }
-        for (file, origin, size) in listed.blocks {
+        for (file, origin, size, span) in listed.blocks {
             session.announce(file, size);
-            self.open.insert(file, origin, size);
+            self.open.insert(file, origin, size, span);
         }
         if let Some((last, ..)) = listed.names.last() {
             session.set_listed(last + 1);
@@ -134,10 +134,13 @@ impl SenderProgram {
                 // The content thread lives as long as this program does.
                 self.lister.asks.send(Ask::Content { first, count }).ok();
             }
-            Event::Sent { file, digest } => match self.open.check(file) {
-                Ok(()) => session.send_digest(file, digest),
-                Err(error) => Self::give_up(session, file, &error),
-            },
+            Event::Sent { file, digest } => {
+                self.put_down(file);
+                match self.open.check(file) {
+                    Ok(()) => session.send_digest(file, digest),
+                    Err(error) => Self::give_up(session, file, &error),
+                }
+            }
             Event::Settled {
                 first,
                 count,
@@ -152,6 +155,7 @@ impl SenderProgram {
     }
 
     fn settle(&mut self, reporter: &mut Reporter, file: u32, result: &FileResult) {
+        self.put_down(file);
         self.open.remove(file);
         let Some((path, size)) = self.names.remove(&file) else {
             return;
@@ -167,6 +171,15 @@ impl SenderProgram {
                 let path = crate::event::ShownText::from_bytes(path.as_bytes());
                 reporter.failed(path, *code, text);
             }
+        }
+    }
+
+    /// The lister may take more of what the sessions of the transfer share.
+    fn put_down(&mut self, file: u32) {
+        if let Some(hand) = &self.lister.hand
+            && let Some((size, is_part)) = self.open.put_down(file)
+        {
+            hand.put_down(size, is_part);
         }
     }
 

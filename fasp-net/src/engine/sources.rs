@@ -1,6 +1,11 @@
 //! What is to be sent, and the files as they are read.
 
-use std::{collections::BTreeMap, io::IoSliceMut, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::IoSliceMut,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile};
 use fasp_core::ErrorCode;
@@ -153,6 +158,36 @@ pub(crate) fn beneath(path: &[u8]) -> Result<EntryPath, docroot::Error> {
     }
 }
 
+/// Where a part is in its file (protocol §13.3).
+#[derive(Debug, Clone)]
+pub(super) struct Span {
+    /// The part's first byte.
+    pub(super) start: u64,
+    /// The file's size when it was listed.
+    whole: u64,
+    /// What the file was when the first session opened it.
+    identity: Arc<OnceLock<Identity>>,
+}
+
+impl Span {
+    /// The span that begins a file of this size.
+    pub(super) fn first(whole: u64) -> Self {
+        Self {
+            start: 0,
+            whole,
+            identity: Arc::default(),
+        }
+    }
+
+    /// The span behind this one, when this one is of `length` bytes.
+    pub(super) fn behind(&self, length: u64) -> Self {
+        Self {
+            start: self.start + length,
+            ..self.clone()
+        }
+    }
+}
+
 /// Bytes asked from the system ahead of their use.
 const READ_AHEAD: u64 = 8 << 20;
 /// Files kept open at once (protocol §12).
@@ -162,7 +197,12 @@ const MAX_OPEN: usize = 256;
 #[derive(Debug)]
 struct BlockFile {
     origin: Origin,
+    /// Bytes that are sent.
     size: u64,
+    /// Which they are; without it the file's.
+    span: Option<Span>,
+    /// Sent once, or settled before that.
+    is_put_down: bool,
     file: Option<Arc<SourceFile>>,
     /// What the file was when it was first opened.
     identity: Option<Identity>,
@@ -180,10 +220,12 @@ pub(super) struct OpenSources {
 }
 
 impl OpenSources {
-    pub(super) fn insert(&mut self, file: u32, origin: Origin, size: u64) {
+    pub(super) fn insert(&mut self, file: u32, origin: Origin, size: u64, span: Option<Span>) {
         let entry = BlockFile {
             origin,
             size,
+            span,
+            is_put_down: false,
             file: None,
             identity: None,
             ahead: 0,
@@ -198,6 +240,13 @@ impl OpenSources {
         }
     }
 
+    /// Says that a file is not in the session's hand any more; returns its size, and whether it is a part, once.
+    pub(super) fn put_down(&mut self, file: u32) -> Option<(u64, bool)> {
+        let entry = self.files.get_mut(&file)?;
+        let was_put_down = std::mem::replace(&mut entry.is_put_down, true);
+        (!was_put_down).then_some((entry.size, entry.span.is_some()))
+    }
+
     /// Reads neighbouring blocks of one file into their rooms.
     pub(super) fn read(
         &mut self,
@@ -207,15 +256,20 @@ impl OpenSources {
         let Some(first) = reads.first() else {
             return Ok(());
         };
-        if let Some(Origin::Faux(content)) = self.files.get(&first.file).map(|f| &f.origin) {
+        let entry = self.files.get(&first.file);
+        // Blocks count from the start of the part.
+        let base = entry
+            .and_then(|f| f.span.as_ref())
+            .map_or(0, |span| span.start);
+        if let Some(Origin::Faux(content)) = entry.map(|f| &f.origin) {
             for (room, read) in rooms.iter_mut().zip(reads) {
-                content.fill(read.offset, room);
+                content.fill(base + read.offset, room);
             }
             return Ok(());
         }
         let wanted: usize = reads.iter().map(|r| r.length).sum();
-        let file = self.open(first.file, first.offset + wanted as u64)?;
-        let read = file.read_vectored_at(rooms, first.offset)?;
+        let file = self.open(first.file, base, first.offset + wanted as u64)?;
+        let read = file.read_vectored_at(rooms, base + first.offset)?;
         if read == wanted {
             return Ok(());
         }
@@ -225,7 +279,8 @@ impl OpenSources {
             let have = read.saturating_sub(done).min(read_at.length);
             done += read_at.length;
             if have < read_at.length {
-                let missing = file.read_at(&mut room[have..], read_at.offset + have as u64)?;
+                let missing =
+                    file.read_at(&mut room[have..], base + read_at.offset + have as u64)?;
                 if missing < read_at.length - have {
                     return Err(docroot::Error::SourceChanged);
                 }
@@ -242,7 +297,12 @@ impl OpenSources {
         }
     }
 
-    fn open(&mut self, number: u32, until: u64) -> Result<Arc<SourceFile>, docroot::Error> {
+    fn open(
+        &mut self,
+        number: u32,
+        base: u64,
+        until: u64,
+    ) -> Result<Arc<SourceFile>, docroot::Error> {
         self.uses += 1;
         let uses = self.uses;
         if self.open >= MAX_OPEN && self.files.get(&number).is_some_and(|f| f.file.is_none()) {
@@ -261,9 +321,13 @@ impl OpenSources {
                 };
                 let file = Arc::new(root.open_source(path, *rule)?);
                 let identity = file.identity();
-                if file.attributes().size != entry.size
-                    || entry.identity.is_some_and(|i| i != identity)
-                {
+                let size = entry.span.as_ref().map_or(entry.size, |span| span.whole);
+                let shared = entry
+                    .span
+                    .as_ref()
+                    .map(|span| *span.identity.get_or_init(|| identity));
+                let earlier = entry.identity.or(shared);
+                if file.attributes().size != size || earlier.is_some_and(|i| i != identity) {
                     return Err(docroot::Error::SourceChanged);
                 }
                 file.advise_sequential();
@@ -275,7 +339,7 @@ impl OpenSources {
         };
         if until + READ_AHEAD / 2 > entry.ahead && entry.ahead < entry.size {
             let to = (until + READ_AHEAD).min(entry.size);
-            file.advise_willneed(entry.ahead.max(until)..to);
+            file.advise_willneed(base + entry.ahead.max(until)..base + to);
             entry.ahead = to;
         }
         Ok(file)

@@ -2,6 +2,7 @@
 
 mod facts;
 mod grant;
+mod joint;
 mod list;
 mod open;
 mod running;
@@ -15,6 +16,7 @@ use fasp_core::{ErrorCode, PathMemory, SessionId};
 use tokio::sync::mpsc;
 
 pub use grant::{Access, Grant, Observer, Permissions, Refusal};
+use joint::{Joints, Opening, Seat};
 pub use running::RunningSessions;
 use running::{Place, abort};
 
@@ -112,6 +114,15 @@ impl Context {
 enum Told {
     /// A session has ended and its final message has been queued.
     Ended(SessionId),
+    /// One of several sessions of this transfer has not done its work.
+    Failed([u8; 16], ErrorCode, String),
+}
+
+/// A session of a control connection.
+struct Running {
+    handle: Handle,
+    grant: Grant,
+    transfer: [u8; 16],
 }
 
 /// Serves one control connection until the client closes it.
@@ -125,12 +136,24 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
     } = control;
     let client = Arc::new(client);
     let (told, mut hears) = mpsc::unbounded_channel();
-    let mut sessions: BTreeMap<u64, (Handle, Grant)> = BTreeMap::new();
+    let mut sessions: BTreeMap<u64, Running> = BTreeMap::new();
+    let mut joints = Joints::default();
     sender.send(transfer::hello()).await?;
     let result = loop {
         let message = tokio::select! {
-            Some(Told::Ended(id)) = hears.recv() => {
-                sessions.remove(&id.0);
+            Some(told) = hears.recv() => {
+                match told {
+                    Told::Ended(id) => {
+                        sessions.remove(&id.0);
+                        joints.on_end(id);
+                    }
+                    Told::Failed(transfer, code, text) => {
+                        // The others cannot complete what it has left (protocol §13.5).
+                        for running in sessions.values().filter(|r| r.transfer == transfer) {
+                            running.handle.send(abort(code, &text));
+                        }
+                    }
+                }
                 continue;
             }
             message = receiver.receive() => message,
@@ -144,7 +167,12 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
             }
             Ok(Some(Message::Open(open))) => {
                 let (transfer_id, session_index) = (open.transfer_id, open.session_index);
-                match open::open(&context, &client, open).await {
+                let opening = Opening::of(&open);
+                let opened = match joints.find(&open) {
+                    Ok(joint) => open::open(&context, &client, open, joint).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match opened {
                     Ok(opened) => {
                         let open::Opened {
                             id,
@@ -152,7 +180,9 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                             grant,
                             accept,
                             observer,
+                            seat,
                         } = opened;
+                        joints.insert(&opening, id, seat.joint());
                         let watch = Watch {
                             id,
                             client: Arc::clone(&client),
@@ -160,13 +190,21 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                             observer,
                             grant: grant.clone(),
                             place: context.sessions.enter(id, &handle),
+                            seat,
+                            transfer: opening.transfer,
                         };
                         sender.send(accept).await?;
                         if let Some(ticket) = client.issuer.as_ref().and_then(Issuer::issue) {
                             sender.send(ticket).await?;
                         }
                         watch.start(sender.clone(), told.clone())?;
-                        sessions.insert(id.0, (handle, grant));
+                        let transfer = opening.transfer;
+                        let running = Running {
+                            handle,
+                            grant,
+                            transfer,
+                        };
+                        sessions.insert(id.0, running);
                     }
                     Err(Refusal {
                         code,
@@ -196,22 +234,22 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                     .await?;
             }
             Ok(Some(Message::Rate(rate))) => {
-                if let Some((handle, grant)) = sessions.get(&rate.session_id.0) {
-                    handle.send(grant.clamp(&rate));
+                if let Some(running) = sessions.get(&rate.session_id.0) {
+                    running.handle.send(running.grant.clamp(&rate));
                 }
             }
             Ok(Some(Message::Pause(pause))) => {
-                if let Some((handle, _)) = sessions.get(&pause.session_id.0) {
-                    handle.send(Command::Pause(pause.paused));
+                if let Some(running) = sessions.get(&pause.session_id.0) {
+                    running.handle.send(Command::Pause(pause.paused));
                 }
             }
             Ok(Some(Message::Closed(closed))) => {
-                if let Some((handle, _)) = sessions.remove(&closed.session_id.0) {
-                    tokio::spawn(linger(handle));
+                if let Some(running) = sessions.remove(&closed.session_id.0) {
+                    tokio::spawn(linger(running.handle));
                 }
             }
             Ok(Some(Message::Cancel(cancel))) => {
-                for (id, (handle, _)) in &sessions {
+                for (id, Running { handle, .. }) in &sessions {
                     if cancel.session_id.is_none_or(|wanted| wanted.0 == *id) {
                         handle.send(abort(cancel.code, &cancel.message));
                     }
@@ -222,7 +260,7 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
             Err(error) => break Err(error),
         }
     };
-    for (handle, _) in sessions.values() {
+    for Running { handle, .. } in sessions.values() {
         // A session that has done its work is not disturbed by this: it has ended, or is about to.
         handle.send(abort(
             ErrorCode::ConnectionLost,
@@ -257,6 +295,8 @@ struct Watch {
     /// Held until the session has ended.
     grant: Grant,
     place: Place,
+    seat: Seat,
+    transfer: [u8; 16],
 }
 
 impl Watch {
@@ -296,6 +336,11 @@ impl Watch {
                     )
                 }
                 Report::Finished(finish) => {
+                    self.seat.on_finish(&finish);
+                    if let Some((code, text)) = finish.error.clone().filter(|_| !finish.is_whole())
+                    {
+                        told.send(Told::Failed(self.transfer, code, text)).ok();
+                    }
                     if let Some((issuer, path)) = self.client.issuer.as_ref().zip(finish.path) {
                         issuer.remember(path);
                     }
@@ -309,7 +354,7 @@ impl Watch {
             }
         }
         told.send(Told::Ended(id)).ok();
-        drop((self.grant, self.place));
+        drop((self.grant, self.place, self.seat));
     }
 }
 

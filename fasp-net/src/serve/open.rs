@@ -9,11 +9,12 @@ use fasp_core::{
 use transfer_spec::Direction;
 use zeroize::Zeroizing;
 
+use super::joint::{Joint, Seat};
 use super::{Client, Context, Grant, Observer, Refusal};
 use crate::control::message::{Accept, BindingKind, Open};
 use crate::engine::{
-    self, Destination, FirstPage, Handle, Lister, ReceiverOptions, Rules, SenderOptions, Sources,
-    Spawn, Work, wanted_at_once,
+    self, Assembly, Destination, FirstPage, Handle, Lister, Pool, ReceiverOptions, Rules,
+    SenderOptions, Sources, Spawn, Split, Work, wanted_at_once,
 };
 use crate::request::DATAGRAM_MAX;
 
@@ -24,16 +25,18 @@ pub(super) struct Opened {
     pub(super) grant: Grant,
     pub(super) accept: Accept,
     pub(super) observer: Observer,
+    pub(super) seat: Seat,
 }
 
 pub(super) async fn open(
     context: &Context,
     client: &Arc<Client>,
     open: Open,
+    joint: Option<Joint>,
 ) -> Result<Opened, Refusal> {
     let (context, client) = (context.clone(), Arc::clone(client));
     // Looking at files and verifying accounts may block.
-    let task = tokio::task::spawn_blocking(move || open_blocking(&context, &client, open));
+    let task = tokio::task::spawn_blocking(move || open_blocking(&context, &client, open, joint));
     task.await.unwrap_or_else(|_| {
         Err(Refusal::new(
             ErrorCode::Internal,
@@ -42,7 +45,12 @@ pub(super) async fn open(
     })
 }
 
-fn open_blocking(context: &Context, client: &Client, mut open: Open) -> Result<Opened, Refusal> {
+fn open_blocking(
+    context: &Context,
+    client: &Client,
+    mut open: Open,
+    joint: Option<Joint>,
+) -> Result<Opened, Refusal> {
     let (grant, observer) = context.access.session(client, &open)?;
     let cipher = choose_cipher(&grant, &open)?;
     let (policy, rate_cap) = grant.policy(open.policy);
@@ -56,7 +64,11 @@ fn open_blocking(context: &Context, client: &Client, mut open: Open) -> Result<O
         work,
         destination_is_new,
         first_page,
-    } = begin(&grant, &mut open, is_proven)?;
+        seat,
+    } = match joint {
+        None => begin(&grant, &mut open, is_proven)?,
+        Some(joint) => join(&open, joint)?,
+    };
     let (session_id, registration) = context.port.register().map_err(Refusal::from)?;
     let mut server_random = Zeroizing::new([0; 32]);
     crate::fill_random(&mut *server_random);
@@ -117,6 +129,7 @@ fn open_blocking(context: &Context, client: &Client, mut open: Open) -> Result<O
         grant,
         accept,
         observer,
+        seat,
     })
 }
 
@@ -148,6 +161,65 @@ struct Begun {
     destination_is_new: bool,
     /// The first page of `Accept`.
     first_page: Vec<u8>,
+    seat: Seat,
+}
+
+/// Begins a further session of a transfer (protocol §13.1).
+fn join(open: &Open, joint: Joint) -> Result<Begun, Refusal> {
+    let seat = Seat::further(joint).ok_or_else(|| {
+        Refusal::new(ErrorCode::Protocol, "nothing is left for a further session")
+    })?;
+    let (role, work, destination_is_new) = match seat.joint() {
+        Joint::Send(pool) => {
+            // Whether the client has the files already is for the client to say.
+            let lister = Lister::further_of(pool.clone(), open.symlinks, true)?;
+            let options = SenderOptions {
+                lister: Arc::new(lister),
+                first: None,
+                decisions: Vec::new(),
+            };
+            (Role::Sender, Work::Send(options), false)
+        }
+        Joint::Receive {
+            destination,
+            assembly,
+        } => {
+            let options = ReceiverOptions {
+                destination: destination.clone(),
+                rules: rules(open),
+                first_page: FirstPage::Done,
+                assembly: assembly.clone(),
+            };
+            (Role::Receiver, Work::Receive(options), destination.is_new())
+        }
+        Joint::Alone => {
+            let text = "the transfer has one session only";
+            return Err(Refusal::new(ErrorCode::Protocol, text));
+        }
+    };
+    Ok(Begun {
+        role,
+        work,
+        destination_is_new,
+        first_page: Vec::new(),
+        seat,
+    })
+}
+
+fn rules(open: &Open) -> Rules {
+    let Open {
+        overwrite,
+        resume,
+        preserve,
+        symlinks,
+        ..
+    } = *open;
+    Rules {
+        overwrite,
+        resume,
+        preserve,
+        symlinks,
+    }
 }
 
 fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refusal> {
@@ -159,37 +231,44 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
             let destination_is_new = destination.is_new();
             let page = std::mem::take(&mut open.first_page);
             let first_page = wanted_at_once(&destination, &page);
-            let Open {
-                overwrite,
-                resume,
-                preserve,
-                symlinks,
-                ..
-            } = *open;
-            let rules = Rules {
-                overwrite,
-                resume,
-                preserve,
-                symlinks,
-            };
+            let assembly = Assembly::default();
+            let seat = Seat::first(Joint::Receive {
+                destination: destination.clone(),
+                assembly: assembly.clone(),
+            });
             let work = Work::Receive(ReceiverOptions {
                 destination,
-                rules,
+                rules: rules(open),
                 first_page: match is_proven {
                     true => FirstPage::AtOnce(page),
                     false => FirstPage::Held(page),
                 },
+                assembly,
             });
             Ok(Begun {
                 role: Role::Receiver,
                 work,
                 destination_is_new,
                 first_page,
+                seat,
             })
         }
         Direction::Download => {
             let sources = Sources::beneath(&grant.root, &open.sources)?;
-            let lister = Lister::start(sources, open.symlinks)?;
+            let split = Split {
+                threshold: open.split_threshold.unwrap_or(0),
+                sessions: open.session_count,
+            };
+            let pool = match open.session_count {
+                0 | 1 => None,
+                _ => Some(Pool::start(sources.clone(), open.symlinks, split)?),
+            };
+            // Closes the pool should anything fail from here on.
+            let seat = Seat::first(pool.clone().map_or(Joint::Alone, Joint::Send));
+            let lister = match pool {
+                Some(pool) => Lister::first_of(pool, open.symlinks)?,
+                None => Lister::start(sources, open.symlinks)?,
+            };
             let first = lister.first();
             // Whether the client has the files already is for the client to say.
             lister.proceed(true);
@@ -205,6 +284,7 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
                 work,
                 destination_is_new: false,
                 first_page: first_page.unwrap_or_default(),
+                seat,
             })
         }
     }

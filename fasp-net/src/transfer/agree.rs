@@ -5,27 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fasp_core::{
-    AddressToken, KeyMaterial, Rate, RateLimits, Role, SessionConfig, SessionId, Side, TransferId,
+    AddressToken, KeyMaterial, PathMemory, Rate, RateLimits, Role, SessionConfig, SessionId, Side,
+    TransferId,
 };
 use transfer_spec::Direction;
 use zeroize::Zeroizing;
 
-use super::{Job, LocalDestination};
+use super::multi::{Shared, Wanted};
+use super::{Job, LocalDestination, OPEN_TIMEOUT};
 use crate::Error;
 use crate::control::message::{Accept, BindingKind, Hello, Open, VERSION};
 use crate::control::resume::dial::{Dialled, Keeper, Presented};
 use crate::control::ssh::client::Connection;
 use crate::control::{Control, ControlReceiver, Message, message};
 use crate::engine::{
-    self, Destination, FirstPage, Handle, Listed, Lister, ReceiverOptions, Rules, SenderOptions,
-    Spawn, Work,
+    self, Assembly, Destination, FirstPage, Handle, Listed, Lister, Pool, PoolOwner,
+    ReceiverOptions, Rules, SenderOptions, Spawn, Split, Work,
 };
 use crate::event::{EventDirection, Started};
 use crate::port::Port;
 use crate::request::TransferOptions;
-
-/// How long the server may take to answer `Open`: it may have to look at many files.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A session that runs.
 pub(super) struct Agreed {
@@ -36,6 +35,31 @@ pub(super) struct Agreed {
     pub(super) control: Control,
     /// Keeps the ticket that comes.
     pub(super) keeper: Option<Keeper>,
+    pub(super) rates: Wanted,
+    /// For further sessions, if there may be any.
+    pub(super) shared: Option<Shared>,
+    /// Without what the first session has taken of it.
+    pub(super) job: Job,
+    pub(super) ground: Ground,
+    /// Closes the pool at the end.
+    pub(super) owner: Option<PoolOwner>,
+}
+
+/// What all sessions on a control connection stand on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground {
+    binding: [u8; 32],
+    peer: SocketAddr,
+    rtt: Duration,
+    path: Option<PathMemory>,
+}
+
+impl Ground {
+    /// Where datagrams go.
+    pub(super) fn server(&self, accept: &Accept, options: &TransferOptions) -> SocketAddr {
+        let own = SocketAddr::new(self.peer.ip(), accept.udp_port);
+        options.data_address.unwrap_or(own)
+    }
 }
 
 pub(super) async fn agree(
@@ -51,14 +75,19 @@ pub(super) async fn agree(
     let accept = tokio::time::timeout(OPEN_TIMEOUT, answer(&mut connection.control.receiver))
         .await
         .map_err(|_| Error::ConnectionLost(None))??;
-    let own = SocketAddr::new(connection.peer.ip(), accept.udp_port);
-    let udp = options.data_address.unwrap_or(own);
+    let ground = Ground {
+        binding: connection.binding,
+        peer: connection.peer,
+        rtt: connection.rtt,
+        path: connection.path,
+    };
+    let udp = ground.server(&accept, options);
     let port = Port::connect(udp)?;
     let registration = port.register_as(accept.session_id)?;
     let role = plan.role();
-    let config = configuration(&accept, &connection, &asked, role, &port, udp, options)?;
+    let config = configuration(&accept, &ground, &asked, role, &port, options)?;
     let started = Started {
-        transfer_id: asked.transfer_id,
+        transfer_id: asked.open.transfer_id,
         direction: if role == Role::Sender {
             EventDirection::Send
         } else {
@@ -72,11 +101,18 @@ pub(super) async fn agree(
         rate_cap_kbps: accept.rate_cap.map(Rate::kbps),
     };
     let session = accept.session_id;
+    let rates = Wanted {
+        target: accept.target_rate.or(options.target_rate),
+        min: accept.min_rate,
+        cap: accept.rate_cap,
+    };
+    let shared = plan.shared(options, &accept);
+    let (work, owner) = plan.work(options, accept);
     let handle = engine::spawn(Spawn {
         port: port.clone(),
         registration,
         config,
-        work: plan.work(options, accept),
+        work,
     })?;
     Ok(Agreed {
         session,
@@ -85,66 +121,80 @@ pub(super) async fn agree(
         started,
         control: connection.control,
         keeper: connection.keeper,
+        rates,
+        shared,
+        job,
+        ground,
+        owner,
     })
 }
 
 /// What the client has said and keeps: its half of the keys.
-struct Asked {
-    transfer_id: TransferId,
+pub(super) struct Asked {
+    pub(super) open: Open,
     client_random: Zeroizing<[u8; 32]>,
-    /// `Hello` and `Open`, which leave together.
-    frames: Vec<u8>,
 }
 
 impl Asked {
-    fn new(job: &Job, options: &TransferOptions, first_page: Vec<u8>) -> Result<Self, Error> {
-        let mut client_random = Zeroizing::new([0; 32]);
-        crate::fill_random(&mut *client_random);
+    fn new(job: &Job, options: &TransferOptions, first_page: Vec<u8>) -> Self {
         let mut transfer = [0; 16];
         crate::fill_random(&mut transfer);
-        let transfer_id = TransferId(transfer);
-        let open = open(transfer_id, *client_random, job, options, first_page);
-        let mut frames = Message::from(hello()).to_frame()?;
-        frames.extend(Message::from(open).to_frame()?);
-        Ok(Self {
-            transfer_id,
+        Self::of(open(
+            TransferId(transfer),
+            [0; 32],
+            job,
+            options,
+            first_page,
+        ))
+    }
+
+    /// Adds new random bytes.
+    pub(super) fn of(mut open: Open) -> Self {
+        let mut client_random = Zeroizing::new([0; 32]);
+        crate::fill_random(&mut *client_random);
+        open.client_random = *client_random;
+        Self {
+            open,
             client_random,
-            frames,
-        })
+        }
+    }
+
+    /// `Hello` and `Open`, which leave together.
+    fn frames(&self) -> Result<Vec<u8>, Error> {
+        let mut frames = Message::from(hello()).to_frame()?;
+        frames.extend(Message::from(self.open.clone()).to_frame()?);
+        Ok(frames)
     }
 }
 
 /// Says the first messages, with a ticket or behind a log-in; new ones where a ticket was refused.
-async fn say(
-    dialled: Dialled,
-    ask: impl Fn() -> Result<Asked, Error>,
-) -> Result<(Connection, Asked), Error> {
+async fn say(dialled: Dialled, ask: impl Fn() -> Asked) -> Result<(Connection, Asked), Error> {
     let connection = match dialled {
         Dialled::LoggedIn(connection) => *connection,
         Dialled::Offering(offering) => {
-            let asked = ask()?;
-            match offering.present(&asked.frames).await {
+            let asked = ask();
+            match offering.present(&asked.frames()?).await {
                 Presented::Resumed(connection) => return Ok((*connection, asked)),
                 Presented::Refused(relogin) => relogin.log_in().await?,
             }
         }
     };
-    let asked = ask()?;
+    let asked = ask();
     let sender = &connection.control.sender;
-    sender.send_frames(asked.frames.clone()).await?;
+    sender.send_frames(asked.frames()?).await?;
     Ok((connection, asked))
 }
 
-fn configuration(
+pub(super) fn configuration(
     accept: &Accept,
-    connection: &Connection,
+    ground: &Ground,
     asked: &Asked,
     role: Role,
     port: &Port,
-    udp: SocketAddr,
     options: &TransferOptions,
 ) -> Result<SessionConfig, Error> {
-    let binding = connection.binding;
+    let binding = ground.binding;
+    let udp = ground.server(accept, options);
     let keys = KeyMaterial {
         client_random: asked.client_random.clone(),
         server_random: Zeroizing::new(accept.server_random),
@@ -153,7 +203,7 @@ fn configuration(
             BindingKind::None => [0; 32],
         },
         session: accept.session_id,
-        transfer: asked.transfer_id,
+        transfer: asked.open.transfer_id,
     };
     if accept.binding == BindingKind::None && binding != [0; 32] {
         return Err(Error::Violation(
@@ -174,8 +224,8 @@ fn configuration(
             cap: accept.rate_cap.unwrap_or(Rate::MAX),
             policy: accept.policy,
         },
-        rtt: (!connection.rtt.is_zero()).then_some(connection.rtt),
-        path: connection.path,
+        rtt: (!ground.rtt.is_zero()).then_some(ground.rtt),
+        path: ground.path,
         address_token: address_token(accept, udp),
         leaves: true,
         ..SessionConfig::new(side, role, keys, crate::random_u64())
@@ -193,8 +243,13 @@ enum Plan {
     Send {
         lister: Arc<Lister>,
         first: Option<Listed>,
+        /// What several sessions share.
+        owner: Option<PoolOwner>,
     },
-    Receive(Destination),
+    Receive {
+        destination: Destination,
+        assembly: Assembly,
+    },
 }
 
 impl Plan {
@@ -205,13 +260,30 @@ impl Plan {
                 sources,
                 destination,
             } => {
-                let lister = Arc::new(Lister::start(sources.clone(), options.symlinks)?);
+                let split = Split {
+                    threshold: options.split_threshold,
+                    sessions: options.sessions.most().into(),
+                };
+                let (lister, owner) = match split.sessions {
+                    1 => (Lister::start(sources.clone(), options.symlinks)?, None),
+                    _ => {
+                        let pool = Pool::start(sources.clone(), options.symlinks, split)?;
+                        let owner = PoolOwner(pool.clone());
+                        (Lister::first_of(pool, options.symlinks)?, Some(owner))
+                    }
+                };
+                let lister = Arc::new(lister);
                 let job = Job::Upload {
                     sources,
                     destination,
                 };
                 let first = None;
-                (job, Self::Send { lister, first })
+                let plan = Self::Send {
+                    lister,
+                    first,
+                    owner,
+                };
+                (job, plan)
             }
             Job::Download {
                 sources,
@@ -227,14 +299,18 @@ impl Plan {
                     sources,
                     destination,
                 };
-                (job, Self::Receive(place))
+                let plan = Self::Receive {
+                    destination: place,
+                    assembly: Assembly::default(),
+                };
+                (job, plan)
             }
         })
     }
 
     /// The first page of the list, for an upload.
     async fn first_page(&mut self) -> Vec<u8> {
-        let Self::Send { lister, first } = self else {
+        let Self::Send { lister, first, .. } = self else {
             return Vec::new();
         };
         let lister = Arc::clone(lister);
@@ -248,32 +324,62 @@ impl Plan {
     fn role(&self) -> Role {
         match self {
             Self::Send { .. } => Role::Sender,
-            Self::Receive(_) => Role::Receiver,
+            Self::Receive { .. } => Role::Receiver,
+        }
+    }
+
+    /// What further sessions need, if there may be any.
+    fn shared(&self, options: &TransferOptions, accept: &Accept) -> Option<Shared> {
+        match self {
+            _ if options.sessions.most() == 1 => None,
+            Self::Send { owner, .. } => owner.as_ref().map(|owner| Shared::Send {
+                pool: owner.0.clone(),
+                asks_first: !accept.destination_is_new,
+            }),
+            Self::Receive {
+                destination,
+                assembly,
+            } => Some(Shared::Receive {
+                destination: destination.clone(),
+                assembly: assembly.clone(),
+            }),
         }
     }
 
     /// What the session does.
-    fn work(self, options: &TransferOptions, accept: Accept) -> Work {
+    fn work(self, options: &TransferOptions, accept: Accept) -> (Work, Option<PoolOwner>) {
         match self {
-            Self::Send { lister, first } => {
+            Self::Send {
+                lister,
+                first,
+                owner,
+            } => {
                 // Where nothing is yet, small files need not be asked about.
                 lister.proceed(!accept.destination_is_new);
-                Work::Send(SenderOptions {
+                let work = Work::Send(SenderOptions {
                     lister,
                     first,
                     decisions: accept.first_page,
-                })
+                });
+                (work, owner)
             }
-            Self::Receive(destination) => Work::Receive(ReceiverOptions {
+            Self::Receive {
                 destination,
-                rules: rules(options),
-                first_page: FirstPage::AtOnce(accept.first_page),
-            }),
+                assembly,
+            } => {
+                let work = Work::Receive(ReceiverOptions {
+                    destination,
+                    rules: rules(options),
+                    first_page: FirstPage::AtOnce(accept.first_page),
+                    assembly,
+                });
+                (work, None)
+            }
         }
     }
 }
 
-fn rules(options: &TransferOptions) -> Rules {
+pub(super) fn rules(options: &TransferOptions) -> Rules {
     let TransferOptions {
         overwrite,
         resume,
@@ -325,7 +431,7 @@ pub(super) fn open(
     Open {
         transfer_id,
         session_index: 0,
-        session_count: 1,
+        session_count: options.sessions.most().into(),
         client_random,
         direction,
         sources,
@@ -342,6 +448,7 @@ pub(super) fn open(
         ciphers: options.ciphers.clone(),
         datagram_max: options.datagram_max.unwrap_or(crate::request::DATAGRAM_MAX),
         first_page,
+        split_threshold: (options.sessions.most() > 1).then_some(options.split_threshold),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod advice;
 mod agree;
+mod multi;
 pub mod probe;
 mod pump;
 
@@ -18,14 +19,17 @@ use crossbeam_channel::Receiver;
 use fasp_core::{ErrorCode, PathMemory, Rate, RatePolicy, SessionId};
 use tokio::sync::mpsc;
 
+use self::multi::{Answer, Crew, Gather, Member, Recruiter};
 use crate::Error;
 use crate::control::resume::dial::{Dialled, Keeper};
 use crate::control::{Control, Message, message};
-use crate::engine::{Command, Handle, Sources};
+use crate::engine::Sources;
 use crate::event::{Event, Outcome};
 use crate::port::Port;
 use crate::request::TransferOptions;
 
+/// How long the server may take to answer `Open`: it may have to look at many files.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for the control connection's last words, once everything is done.
 const FAREWELL: Duration = Duration::from_millis(250);
 /// What they get to leave this machine.
@@ -71,10 +75,7 @@ impl From<PathBuf> for LocalDestination {
 #[derive(Debug)]
 pub struct Transfer {
     events: Receiver<Event>,
-    handle: Handle,
-    wishes: mpsc::UnboundedSender<Message>,
-    session: SessionId,
-    is_upload: bool,
+    crew: Crew,
     result: JoinHandle<Result<Outcome, Error>>,
 }
 
@@ -98,14 +99,23 @@ impl Transfer {
             started,
             control,
             keeper,
+            rates,
+            shared,
+            job,
+            ground,
+            owner,
         } = agree::agree(connection.into(), job, options).await?;
         let (event_sender, events) = crossbeam_channel::unbounded();
         let (wishes, wish_receiver) = mpsc::unbounded_channel();
         let (figures, figure_receiver) = crossbeam_channel::unbounded();
+        let (answer_sender, answers) = mpsc::unbounded_channel();
+        let member = Member { session, handle };
+        let (crew, joins) = Crew::new(member, rates, is_upload, wishes, shared.clone());
         let heard = Arc::new(AtomicBool::new(false));
         let follower = Follower {
             session,
-            handle: handle.clone(),
+            crew: crew.clone(),
+            answers: answer_sender,
             figures,
             heard: Arc::clone(&heard),
             ticket: None,
@@ -117,13 +127,20 @@ impl Transfer {
             follower.follow(control, wish_receiver, done_receiver).await;
             drop(left);
         });
-        let pump = pump::Pump::new(
-            handle.reports.clone(),
-            figure_receiver,
-            event_sender,
-            started,
-            is_upload,
-        );
+        if let Some(shared) = shared {
+            let recruiter = Recruiter {
+                crew: crew.clone(),
+                shared,
+                transfer: started.transfer_id,
+                job,
+                options: options.clone(),
+                ground,
+                answers,
+            };
+            tokio::spawn(recruiter.run());
+        }
+        let gather = Gather::new(joins, figure_receiver);
+        let pump = pump::Pump::new(gather, crew.clone(), event_sender, started, is_upload);
         let result = std::thread::Builder::new()
             .name("fasp-events".into())
             .spawn(move || {
@@ -132,6 +149,7 @@ impl Transfer {
                     whole,
                     path,
                 } = pump.run();
+                drop(owner);
                 let closed = whole.map(|outcome| closed(session, &outcome));
                 // The control connection may close now; it may be gone already.
                 done.send(Done { closed, path }).ok();
@@ -142,10 +160,7 @@ impl Transfer {
             .map_err(Error::Thread)?;
         Ok(Self {
             events,
-            handle,
-            wishes,
-            session,
-            is_upload,
+            crew,
             result,
         })
     }
@@ -157,12 +172,7 @@ impl Transfer {
 
     /// A handle for other threads and signal handlers.
     pub fn remote(&self) -> Remote {
-        Remote {
-            handle: self.handle.clone(),
-            wishes: self.wishes.clone(),
-            session: self.session,
-            is_upload: self.is_upload,
-        }
+        Remote(self.crew.clone())
     }
 
     /// Waits for the end, blocking the thread.
@@ -170,7 +180,7 @@ impl Transfer {
     /// # Errors
     /// Why the transfer ended early, or which files failed.
     pub fn wait(self) -> Result<Outcome, Error> {
-        drop(self.wishes);
+        drop(self.crew);
         match self.result.join() {
             Ok(result) => result,
             Err(_) => Err(Error::Session {
@@ -182,66 +192,29 @@ impl Transfer {
     }
 }
 
-/// Steers a running transfer.
+/// Steers a running transfer: all of its sessions together.
 #[derive(Debug, Clone)]
-pub struct Remote {
-    handle: Handle,
-    wishes: mpsc::UnboundedSender<Message>,
-    session: SessionId,
-    is_upload: bool,
-}
+pub struct Remote(Crew);
 
 impl Remote {
     /// Stops sending data until [`resume`](Self::resume).
     pub fn pause(&self) {
-        self.set_paused(true);
+        self.0.set_paused(true);
     }
 
     /// Continues after [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.set_paused(false);
-    }
-
-    fn set_paused(&self, paused: bool) {
-        if self.is_upload {
-            self.handle.send(Command::Pause(paused));
-        } else {
-            self.wish(message::Pause {
-                session_id: self.session,
-                paused,
-            });
-        }
+        self.0.set_paused(false);
     }
 
     /// Ends the transfer cleanly with code 28.
     pub fn cancel(&self) {
-        self.handle.send(Command::Abort {
-            code: ErrorCode::Cancelled,
-            message: "cancelled".into(),
-        });
+        self.0.abort(ErrorCode::Cancelled, "cancelled");
     }
 
     /// Changes target rate, minimum rate or policy in flight; what is absent stays.
     pub fn set_rates(&self, target: Option<Rate>, min: Option<Rate>, policy: Option<RatePolicy>) {
-        if self.is_upload {
-            self.handle.send(Command::Rates {
-                target,
-                min,
-                policy,
-            });
-        }
-        // The server clamps, logs, and for a download applies it.
-        self.wish(message::Rate {
-            session_id: self.session,
-            target_rate: target,
-            min_rate: min,
-            policy,
-        });
-    }
-
-    fn wish(&self, message: impl Into<Message>) {
-        // A transfer that is over needs no steering.
-        self.wishes.send(message.into()).ok();
+        self.0.set_rates(target, min, policy);
     }
 }
 
@@ -266,7 +239,9 @@ fn closed(session_id: SessionId, outcome: &Outcome) -> message::Closed {
 /// Follows the control channel while data moves.
 struct Follower {
     session: SessionId,
-    handle: Handle,
+    crew: Crew,
+    /// To further sessions' `Open`.
+    answers: mpsc::UnboundedSender<Answer>,
     figures: crossbeam_channel::Sender<message::Statistics>,
     heard: Arc<AtomicBool>,
     ticket: Option<message::Ticket>,
@@ -318,23 +293,26 @@ impl Follower {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Ticket(ticket) => self.ticket = Some(ticket),
-            Message::Statistics(figures) if figures.session_id == self.session => {
+            Message::Statistics(figures) => {
                 self.figures.send(figures).ok();
             }
             Message::Heard(heard) if heard.session_id == self.session => {
                 self.heard.store(true, Ordering::Relaxed);
             }
             Message::Cancel(cancel) => self.abort(cancel.code, &cancel.message),
+            Message::Accept(accept) => {
+                self.answers.send(Ok(accept)).ok();
+            }
+            Message::Refuse(refuse) if refuse.session_index > 0 => {
+                self.answers.send(Err(refuse)).ok();
+            }
             Message::Refuse(refuse) => self.abort(refuse.code, &refuse.message),
             _ => {}
         }
     }
 
     fn abort(&self, code: ErrorCode, message: &str) {
-        self.handle.send(Command::Abort {
-            code,
-            message: message.to_owned(),
-        });
+        self.crew.abort(code, message);
     }
 }
 

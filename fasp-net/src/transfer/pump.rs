@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::Sender;
 use fasp_core::session::Statistics;
-use fasp_core::{ErrorCode, MAX_SMALL_FILE, PathMemory};
+use fasp_core::{ErrorCode, MAX_SMALL_FILE, PathMemory, Rate, SessionId};
 
+use super::multi::{Crew, Gather, News, merge};
 use crate::control::message;
 use crate::engine::{Finish, Report};
 use crate::event::{Event, LimitedBy, Outcome, Progress, Started, Totals};
@@ -22,54 +23,60 @@ pub(super) struct BadEnd {
     pub(super) server: String,
 }
 
-/// How a session ended.
+/// How a transfer ended.
 pub(super) struct Ended {
     pub(super) result: Result<Outcome, BadEnd>,
-    /// What was done, when that is everything there was to do.
+    /// What the first session has done, when all did everything there was to do.
     pub(super) whole: Option<Outcome>,
     /// What a sender saw of the path.
     pub(super) path: Option<PathMemory>,
 }
 
-/// Reads reports until the session is over.
+/// Reads reports until every session of the transfer is over.
 pub(super) struct Pump {
-    reports: Receiver<Report>,
-    figures: Receiver<message::Statistics>,
+    gather: Gather,
+    crew: Crew,
     events: Sender<Event>,
     started: Started,
     is_upload: bool,
     began: Instant,
-    totals: Totals,
+    sessions: Vec<Tally>,
+    /// Why the transfer ends before its work is done.
+    bad_end: Option<(ErrorCode, String)>,
     small_bytes: u64,
     files_done: u64,
+    history: VecDeque<(Instant, u64)>,
+}
+
+/// What is known of one session.
+struct Tally {
+    session: SessionId,
+    totals: Totals,
+    statistics: Statistics,
     /// What the sending server says, for a download.
     remote: Option<message::Statistics>,
-    history: VecDeque<(Instant, u64)>,
+    finish: Option<Finish>,
 }
 
 impl Pump {
     pub(super) fn new(
-        reports: Receiver<Report>,
-        figures: Receiver<message::Statistics>,
+        gather: Gather,
+        crew: Crew,
         events: Sender<Event>,
         started: Started,
         is_upload: bool,
     ) -> Self {
         Self {
-            reports,
-            figures,
+            gather,
+            crew,
             events,
             started,
             is_upload,
             began: Instant::now(),
-            totals: Totals {
-                files: 0,
-                bytes: 0,
-                complete: false,
-            },
+            sessions: Vec::new(),
+            bad_end: None,
             small_bytes: 0,
             files_done: 0,
-            remote: None,
             history: VecDeque::new(),
         }
     }
@@ -77,47 +84,108 @@ impl Pump {
     pub(super) fn run(mut self) -> Ended {
         self.tell(Event::Started(self.started.clone()));
         loop {
-            let report = self.next_report();
-            match report {
-                Some(Report::Connected) => {}
-                Some(Report::Event(event)) => self.on_event(event),
-                Some(Report::Statistics(statistics)) => {
-                    let progress = self.progress(&statistics);
-                    self.tell(Event::Progress(progress));
+            match self.gather.next() {
+                News::Joined(session) => self.sessions.push(Tally {
+                    session,
+                    totals: Totals {
+                        files: 0,
+                        bytes: 0,
+                        complete: false,
+                    },
+                    statistics: Statistics::default(),
+                    remote: None,
+                    finish: None,
+                }),
+                News::Report(number, report) => self.on_report(number, report),
+                News::Figures(figures) => {
+                    let id = figures.session_id;
+                    if let Some(tally) = self.sessions.iter_mut().find(|s| s.session == id) {
+                        tally.remote = Some(figures);
+                    }
                 }
-                Some(Report::Finished(finish)) => {
-                    return Ended {
-                        path: finish.path,
-                        whole: is_whole(&finish).then(|| finish.outcome.clone()),
-                        result: self.finish(finish),
-                    };
-                }
-                None => {
-                    let end = BadEnd {
-                        code: ErrorCode::Internal,
-                        message: "the session's thread ended unexpectedly".into(),
-                        server: self.started.peer.to_string(),
-                    };
-                    return Ended {
-                        result: Err(end),
-                        whole: None,
-                        path: None,
-                    };
+                News::Lost => self.fail(
+                    ErrorCode::Internal,
+                    "the session's thread ended unexpectedly".into(),
+                ),
+                News::End => {
+                    // Whoever joins from here on is told that it is over.
+                    self.crew.close();
+                    return self.end();
                 }
             }
         }
     }
 
-    fn next_report(&mut self) -> Option<Report> {
-        loop {
-            select! {
-                recv(self.reports) -> report => return report.ok(),
-                recv(self.figures) -> figures => match figures {
-                    Ok(figures) => self.remote = Some(figures),
-                    // The control connection is gone; the session's own end follows.
-                    Err(_) => return self.reports.recv().ok(),
-                },
+    fn on_report(&mut self, number: usize, report: Report) {
+        match report {
+            Report::Connected => {}
+            Report::Event(event) => self.on_event(number, event),
+            Report::Statistics(statistics) => {
+                self.sessions[number].statistics = statistics;
+                // The first session is there all the time.
+                if number == 0 {
+                    let progress = self.progress();
+                    self.crew.set_rate_now(progress.rate_kbps);
+                    self.tell(Event::Progress(progress));
+                }
             }
+            Report::Finished(finish) => self.on_finish(number, finish),
+        }
+    }
+
+    fn on_finish(&mut self, number: usize, finish: Finish) {
+        let is_whole = finish.is_whole();
+        if let Some((code, message)) = finish.error.clone().filter(|_| !is_whole) {
+            self.fail(code, message);
+        } else if number > 0 {
+            let session = self.sessions[number].session;
+            self.crew.wish(super::closed(session, &finish.outcome));
+            self.crew.leave();
+        }
+        let tally = &mut self.sessions[number];
+        tally.statistics = finish.statistics;
+        tally.finish = Some(finish);
+    }
+
+    /// A session did not do its work: the others end too (protocol §13.5).
+    fn fail(&mut self, code: ErrorCode, message: String) {
+        if self.bad_end.is_none() {
+            self.crew.abort(code, &message);
+            self.bad_end = Some((code, message));
+        }
+    }
+
+    fn end(self) -> Ended {
+        let finishes: Vec<_> = self
+            .sessions
+            .iter()
+            .filter_map(|s| s.finish.as_ref())
+            .collect();
+        let first = self.sessions.first().and_then(|s| s.finish.as_ref());
+        let path = first.and_then(|finish| finish.path);
+        let server = self.started.peer.to_string();
+        let bad = |(code, message)| BadEnd {
+            code,
+            message,
+            server: server.clone(),
+        };
+        if let Some(end) = self.bad_end.clone() {
+            return Ended {
+                result: Err(bad(end)),
+                whole: None,
+                path,
+            };
+        }
+        let whole_of_first = first.map(|finish| finish.outcome.clone());
+        let (outcome, error) = merge(&finishes);
+        self.tell(Event::Done(outcome.clone()));
+        Ended {
+            result: match error {
+                None => Ok(outcome),
+                Some(error) => Err(bad(error)),
+            },
+            whole: whole_of_first,
+            path,
         }
     }
 
@@ -126,13 +194,16 @@ impl Pump {
         self.events.send(event).ok();
     }
 
-    fn on_event(&mut self, event: Event) {
-        match &event {
-            Event::Totals(totals) => self.totals = *totals,
+    fn on_event(&mut self, number: usize, mut event: Event) {
+        match &mut event {
+            Event::Totals(totals) => {
+                self.sessions[number].totals = *totals;
+                *totals = self.totals();
+            }
             Event::FileDone { size, .. } => {
                 self.files_done += 1;
                 if *size <= MAX_SMALL_FILE {
-                    self.small_bytes += size;
+                    self.small_bytes += *size;
                 }
             }
             Event::FileSkipped { .. } | Event::FileFailed(_) => self.files_done += 1,
@@ -141,34 +212,36 @@ impl Pump {
         self.tell(event);
     }
 
-    fn progress(&mut self, statistics: &Statistics) -> Progress {
+    /// What all sessions have listed.
+    fn totals(&self) -> Totals {
+        let mut all = self.sessions.iter().map(|s| s.totals);
+        Totals {
+            files: all.clone().map(|t| t.files).sum(),
+            bytes: all.clone().map(|t| t.bytes).sum(),
+            complete: all.all(|t| t.complete),
+        }
+    }
+
+    fn progress(&mut self) -> Progress {
         let now = Instant::now();
-        let blocks = if self.is_upload {
-            statistics.payload_delivered
-        } else {
-            statistics.payload_received
-        };
-        let bytes_done = blocks + self.small_bytes;
+        let figures = Figures::of(&self.sessions, self.is_upload);
+        let bytes_done = figures.blocks + self.small_bytes;
         self.history.push_back((now, bytes_done));
         while self.history.len() > 2 && self.history[1].0 + STRETCH <= now {
             self.history.pop_front();
         }
         let (since, before) = self.history.front().copied().unwrap_or((now, bytes_done));
         let elapsed = now.saturating_duration_since(self.began);
-        let (rtt, queueing, loss, rate) = match (&self.remote, self.is_upload) {
-            (Some(remote), false) => (
-                remote.rtt,
-                remote.queueing_delay,
-                f64::from(remote.loss_ppm) / 1e6,
-                remote.rate,
-            ),
-            _ => (
-                statistics.rtt,
-                statistics.queueing_delay,
-                statistics.loss,
-                statistics.rate,
-            ),
-        };
+        let Figures {
+            rtt,
+            queueing,
+            loss,
+            rate,
+            resent,
+            datagram_size,
+            ..
+        } = figures;
+        let totals = self.totals();
         let Started {
             target_rate_kbps,
             rate_cap_kbps,
@@ -182,46 +255,80 @@ impl Pump {
         };
         Progress {
             bytes_done,
-            bytes_total: self.totals.complete.then_some(self.totals.bytes),
+            bytes_total: totals.complete.then_some(totals.bytes),
             files_done: self.files_done,
-            files_total: self.totals.complete.then_some(self.totals.files),
+            files_total: totals.complete.then_some(totals.files),
             rate_kbps: kbps(bytes_done - before, now.saturating_duration_since(since)),
             mean_rate_kbps: kbps(bytes_done, elapsed),
             target_rate_kbps: target.unwrap_or_else(|| rate.kbps()),
             sending_rate_kbps: rate.kbps(),
-            datagram_size: statistics.datagram_size,
+            datagram_size,
             rtt_us: rtt.as_micros() as u64,
             queueing_delay_us: queueing.as_micros() as u64,
             loss_ratio: loss,
-            retransmitted_bytes: statistics.payload_resent,
+            retransmitted_bytes: resent,
             limited_by,
             elapsed_ms: elapsed.as_millis() as u64,
         }
     }
-
-    fn finish(self, finish: Finish) -> Result<Outcome, BadEnd> {
-        let is_whole = is_whole(&finish);
-        let Finish { outcome, error, .. } = finish;
-        if is_whole {
-            self.tell(Event::Done(outcome.clone()));
-        }
-        match error {
-            None => Ok(outcome),
-            Some((code, message)) => Err(BadEnd {
-                code,
-                message,
-                server: self.started.peer.to_string(),
-            }),
-        }
-    }
 }
 
-/// Whether the session did all of its work: one that was given up has no outcome to show, one whose files failed has.
-fn is_whole(finish: &Finish) -> bool {
-    finish.error.as_ref().is_none_or(|(code, _)| {
-        let mut failures = finish.outcome.failures.iter();
-        *code == ErrorCode::SomeFilesFailed || failures.any(|failure| failure.code == *code)
-    })
+/// Figures of all sessions together.
+struct Figures {
+    blocks: u64,
+    resent: u64,
+    rtt: Duration,
+    queueing: Duration,
+    loss: f64,
+    rate: Rate,
+    datagram_size: u16,
+}
+
+impl Figures {
+    /// Sums, and of what is the path's the largest. Sessions that have ended count with what they moved only.
+    fn of(sessions: &[Tally], is_upload: bool) -> Self {
+        let mut all = Self {
+            blocks: 0,
+            resent: 0,
+            rtt: Duration::ZERO,
+            queueing: Duration::ZERO,
+            loss: 0.0,
+            rate: Rate::ZERO,
+            datagram_size: 0,
+        };
+        for tally in sessions {
+            let statistics = &tally.statistics;
+            all.blocks += match is_upload {
+                true => statistics.payload_delivered,
+                false => statistics.payload_received,
+            };
+            all.resent += statistics.payload_resent;
+            all.datagram_size = all.datagram_size.max(statistics.datagram_size);
+            if tally.finish.is_some() {
+                continue;
+            }
+            let (rtt, queueing, loss, rate) = match (&tally.remote, is_upload) {
+                (Some(remote), false) => (
+                    remote.rtt,
+                    remote.queueing_delay,
+                    f64::from(remote.loss_ppm) / 1e6,
+                    remote.rate,
+                ),
+                _ => (
+                    statistics.rtt,
+                    statistics.queueing_delay,
+                    statistics.loss,
+                    statistics.rate,
+                ),
+            };
+            all.rtt = all.rtt.max(rtt);
+            all.queueing = all.queueing.max(queueing);
+            all.loss = all.loss.max(loss);
+            let sum = all.rate.bits_per_second() + rate.bits_per_second();
+            all.rate = Rate::from_bits_per_second(sum);
+        }
+        all
+    }
 }
 
 fn kbps(bytes: u64, time: Duration) -> u64 {

@@ -1,7 +1,9 @@
 //! The storage thread of a receiving session: reads pages, decides, creates and writes files.
 
+mod assembly;
 mod decide;
 mod gauge;
+mod parts;
 mod write;
 
 use std::sync::Arc;
@@ -11,8 +13,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
+pub(crate) use self::assembly::Assembly;
+use self::assembly::Part;
+pub(super) use self::assembly::Parts;
 use self::decide::Decider;
 pub(super) use self::gauge::{Gauge, IDLE};
+use self::parts::PartWriter;
 use self::write::Writer;
 use super::commit;
 use super::destination::Destination;
@@ -88,6 +94,8 @@ pub(super) enum StorageEvent {
 pub(super) struct Settled {
     pub(super) file: u32,
     pub(super) path: Vec<u8>,
+    /// Not the first part of a split file: the user hears of that one (protocol §13.4).
+    pub(super) is_further: bool,
     pub(super) result: SettledResult,
 }
 
@@ -103,6 +111,7 @@ impl Settled {
         Self {
             file,
             path,
+            is_further: false,
             result: SettledResult::Done { size },
         }
     }
@@ -112,7 +121,12 @@ impl Settled {
             code: error.code(),
             text: error.to_string(),
         };
-        Self { file, path, result }
+        Self {
+            file,
+            path,
+            is_further: false,
+            result,
+        }
     }
 }
 
@@ -132,7 +146,12 @@ impl Voice {
 
     fn skipped(&self, file: u32, path: Vec<u8>) {
         let result = SettledResult::Skipped;
-        self.settle(Settled { file, path, result });
+        self.settle(Settled {
+            file,
+            path,
+            is_further: false,
+            result,
+        });
     }
 }
 
@@ -152,13 +171,15 @@ pub(super) fn start(
     port: Port,
     events: Sender<StorageEvent>,
     gauge: Arc<Gauge>,
+    assembly: Assembly,
 ) -> Result<Sender<Job>, Error> {
     let commits = commit::start(events.clone())?;
     let (sender, jobs) = bounded(QUEUE);
     let voice = Voice(events);
+    let parts = PartWriter::new(assembly, voice.clone());
     let mut storage = Storage {
         decider: Decider::new(destination, rules),
-        writer: Writer::new(voice.clone(), commits),
+        writer: Writer::new(voice.clone(), commits, parts),
         voice,
         port,
         gauge,
@@ -230,6 +251,9 @@ impl Storage {
                 Record::SmallFile { content, .. } => {
                     listed = (listed.0 + 1, listed.1 + content.len() as u64);
                 }
+                Record::Part { size, start: 0, .. } => {
+                    listed = (listed.0 + 1, listed.1.saturating_add(*size));
+                }
                 Record::Symlink { .. } => listed.0 += 1,
                 _ => {}
             }
@@ -264,6 +288,7 @@ impl Storage {
                 attributes,
                 size,
             } => return Some(self.file(file, join(entered, name), attributes, size)),
+            Record::Part { .. } => return self.part(&record, entered),
             Record::SmallFile {
                 file,
                 name,
@@ -302,6 +327,32 @@ impl Storage {
             Err(error) => Err(error),
         }
         .map_err(|error| (file, path, error))
+    }
+
+    /// A part of a split file; nothing for one that cannot be.
+    fn part(&mut self, record: &Record<'_>, entered: &[u8]) -> Option<Result<(), Failure>> {
+        let Record::Part {
+            file,
+            whole,
+            name,
+            attributes,
+            size,
+            start,
+            length,
+        } = *record
+        else {
+            return None;
+        };
+        let part = Part {
+            file,
+            whole,
+            size,
+            start,
+            length,
+        };
+        let path = join(entered, name);
+        let decide = || self.decider.file(&path, attributes, size);
+        self.writer.parts.begin(part, &path, decide).ok().map(Ok)
     }
 
     fn small_file(

@@ -8,6 +8,7 @@ use docroot::{Existing, Metadata, Partial, PartialOptions};
 use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE};
 
 use super::decide::{Place, Target};
+use super::parts::PartWriter;
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
 
@@ -42,6 +43,7 @@ pub(super) struct Writer {
     voice: Voice,
     commits: Option<Sender<Pending>>,
     open: BTreeMap<u32, Open>,
+    pub(super) parts: PartWriter,
     /// Wanted by blocks, waiting for a free place.
     waiting: VecDeque<(u32, Target)>,
     /// Small files asked for.
@@ -49,9 +51,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(voice: Voice, commits: Sender<Pending>) -> Self {
+    pub(super) fn new(voice: Voice, commits: Sender<Pending>, parts: PartWriter) -> Self {
         Self {
             voice,
+            parts,
             commits: Some(commits),
             open: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -150,6 +153,7 @@ impl Writer {
             path,
             size,
             finished,
+            parts: None,
         });
         Ok(())
     }
@@ -163,6 +167,9 @@ impl Writer {
 
     /// The sender could not read a file to its end.
     pub(super) fn source_failed(&mut self, file: u32, code: ErrorCode, text: &str) {
+        if self.parts.fail(file, code, text) {
+            return;
+        }
         let path = match (self.open.remove(&file), self.asked.remove(&file)) {
             (Some(open), _) => open.path,
             (None, Some(target)) => target.path,
@@ -179,7 +186,12 @@ impl Writer {
             code,
             text: text.to_owned(),
         };
-        self.voice.settle(Settled { file, path, result });
+        self.voice.settle(Settled {
+            file,
+            path,
+            is_further: false,
+            result,
+        });
         self.open_waiting();
     }
 
@@ -213,7 +225,10 @@ impl Writer {
 
     fn write_run(&mut self, run: &Run, slices: &[IoSlice<'_>]) -> u64 {
         let Some(open) = self.open.get(&run.file) else {
-            return 0;
+            return match self.parts.write(run.file, run.start, slices) {
+                true => run.end - run.start,
+                false => 0,
+            };
         };
         if let Output::Partial { partial, .. } = &open.output
             && let Err(error) = partial.write_vectored_at(slices, run.start)
@@ -228,12 +243,15 @@ impl Writer {
         if let Some(open) = self.open.remove(&file) {
             self.voice.settle(Settled::failed(file, open.path, error));
             self.open_waiting();
+        } else {
+            self.parts.fail(file, error.code(), &error.to_string());
         }
     }
 
     /// Every byte of a file is written: its final name and its durability are the commit thread's.
     pub(super) fn complete(&mut self, file: u32) {
         let Some(Open { path, size, output }) = self.open.remove(&file) else {
+            self.parts.complete(file, self.commits.as_ref());
             return;
         };
         match output {
@@ -248,6 +266,7 @@ impl Writer {
                     path,
                     size,
                     finished,
+                    parts: None,
                 }),
                 Err(error) => self.voice.settle(Settled::failed(file, path, &error)),
             },

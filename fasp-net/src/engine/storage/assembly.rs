@@ -1,0 +1,336 @@
+//! Files that several sessions of a transfer receive parts of (protocol §13.3).
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use docroot::{Existing, Finished, Metadata, Partial, PartialOptions};
+use fasp_core::{ErrorCode, RangeSet};
+
+use super::decide::{Place, Target};
+use super::{Settled, SettledResult, Voice};
+
+/// Split files begun and not finished (protocol §12).
+const MAX_WHOLES: usize = 256;
+/// Parts without a result (protocol §12).
+const MAX_PARTS: usize = 65_536;
+
+/// The split files of a transfer. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Assembly(Arc<Mutex<BTreeMap<u32, Whole>>>);
+
+/// One split file.
+#[derive(Debug)]
+struct Whole {
+    path: Vec<u8>,
+    size: u64,
+    /// The parts that were listed.
+    listed: RangeSet,
+    /// Bytes of the parts that are complete.
+    complete: u64,
+    state: State,
+    /// Parts that wait for the file's result.
+    waiting: Vec<Waiting>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open {
+        output: Arc<Output>,
+        metadata: Metadata,
+        existing: Existing,
+    },
+    /// The commit thread has it.
+    Finished,
+    Skipped,
+    Failed {
+        code: ErrorCode,
+        text: String,
+    },
+}
+
+/// Where the bytes of a split file go: shared by the sessions that write them.
+#[derive(Debug)]
+pub(super) struct Output {
+    /// Nothing discards.
+    partial: Option<Partial>,
+    /// The file has its result.
+    is_settled: AtomicBool,
+}
+
+impl Output {
+    pub(super) fn write(&self, slices: &[IoSlice<'_>], offset: u64) -> Result<(), docroot::Error> {
+        match &self.partial {
+            Some(partial) if !self.is_settled() => partial.write_vectored_at(slices, offset),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Relaxed)
+    }
+}
+
+/// A part that waits for the file's result, and whom to tell.
+#[derive(Debug)]
+struct Waiting {
+    voice: Voice,
+    file: u32,
+    start: u64,
+}
+
+/// A part as its session listed it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) file: u32,
+    pub(super) whole: u32,
+    pub(super) size: u64,
+    pub(super) start: u64,
+    pub(super) length: u64,
+}
+
+/// What the sender did that no honest one does.
+#[derive(Debug)]
+pub(super) struct BadPart;
+
+/// What a complete part leads to.
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// Other parts are missing, or the file has its result.
+    Nothing,
+    /// The whole file is there; its parts get the result of the commit.
+    Whole {
+        path: Vec<u8>,
+        size: u64,
+        finished: Finished,
+        parts: Parts,
+    },
+}
+
+/// The parts of a file that wait for its result.
+#[derive(Debug)]
+pub(in crate::engine) struct Parts {
+    path: Vec<u8>,
+    size: u64,
+    waiting: Vec<Waiting>,
+}
+
+impl Parts {
+    /// Gives every part the file's result, in its own session.
+    pub(in crate::engine) fn settle(self, result: &Result<(), docroot::Error>) {
+        for part in self.waiting {
+            let mut settled = match result {
+                Ok(()) => Settled::done(part.file, self.path.clone(), self.size),
+                Err(error) => Settled::failed(part.file, self.path.clone(), error),
+            };
+            settled.is_further = part.start > 0;
+            part.voice.settle(settled);
+        }
+    }
+}
+
+impl Assembly {
+    fn wholes(&self) -> MutexGuard<'_, BTreeMap<u32, Whole>> {
+        // What is behind a panic in here is a file without its result, which is never published.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a listed part; returns where its bytes go if they are wanted. `decide` is asked about the first part of a
+    /// file only.
+    pub(super) fn list(
+        &self,
+        part: Part,
+        path: &[u8],
+        voice: &Voice,
+        decide: impl FnOnce() -> Result<Option<Target>, docroot::Error>,
+    ) -> Result<Option<Arc<Output>>, BadPart> {
+        let mut wholes = self.wholes();
+        let end = part.start.checked_add(part.length).ok_or(BadPart)?;
+        let parts: usize = wholes.values().map(|whole| whole.waiting.len()).sum();
+        if part.length == 0 || end > part.size || parts >= MAX_PARTS {
+            return Err(BadPart);
+        }
+        let count = wholes.len();
+        let whole = match wholes.entry(part.whole) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if count >= MAX_WHOLES => return Err(BadPart),
+            Entry::Vacant(entry) => entry.insert(Whole {
+                path: path.to_vec(),
+                size: part.size,
+                listed: RangeSet::new(),
+                complete: 0,
+                state: begin(decide()),
+                waiting: Vec::new(),
+            }),
+        };
+        let range = part.start..end;
+        if whole.path != path || whole.size != part.size || overlaps(&whole.listed, &range) {
+            return Err(BadPart);
+        }
+        whole.listed.insert(range);
+        whole.waiting.push(Waiting {
+            voice: voice.clone(),
+            file: part.file,
+            start: part.start,
+        });
+        let output = match &whole.state {
+            State::Open { output, .. } => Some(Arc::clone(output)),
+            _ => None,
+        };
+        if output.is_none() {
+            whole.settle_waiting();
+        }
+        forget(&mut wholes, part.whole);
+        Ok(output)
+    }
+
+    /// A part is complete; its writer has let go of the output.
+    pub(super) fn complete(&self, whole: u32, length: u64) -> Joined {
+        let mut wholes = self.wholes();
+        let Some(entry) = wholes.get_mut(&whole) else {
+            return Joined::Nothing;
+        };
+        entry.complete += length;
+        if entry.complete < entry.size {
+            return Joined::Nothing;
+        }
+        let State::Open {
+            output,
+            metadata,
+            existing,
+        } = std::mem::replace(&mut entry.state, State::Finished)
+        else {
+            return Joined::Nothing;
+        };
+        let finished = match Arc::into_inner(output).map(|output| output.partial) {
+            Some(Some(partial)) => partial.finish(&metadata, existing),
+            // Thrown away.
+            Some(None) => {
+                entry.take_parts().settle(&Ok(()));
+                forget(&mut wholes, whole);
+                return Joined::Nothing;
+            }
+            // A writer still has it: not before its part is complete, so it has not been counted right.
+            None => Err(docroot::Error::SourceChanged),
+        };
+        let joined = match finished {
+            Ok(finished) => Joined::Whole {
+                path: entry.path.clone(),
+                size: entry.size,
+                finished,
+                parts: entry.take_parts(),
+            },
+            Err(error) => {
+                entry.fail(error.code(), &error.to_string());
+                Joined::Nothing
+            }
+        };
+        forget(&mut wholes, whole);
+        joined
+    }
+
+    /// A part failed, and with it the file.
+    pub(super) fn fail(&self, whole: u32, code: ErrorCode, text: &str) {
+        let mut wholes = self.wholes();
+        if let Some(entry) = wholes.get_mut(&whole) {
+            entry.fail(code, text);
+        }
+        forget(&mut wholes, whole);
+    }
+}
+
+fn begin(decided: Result<Option<Target>, docroot::Error>) -> State {
+    let opened = decided.and_then(|target| {
+        let Some(Target { size, place, .. }) = target else {
+            return Ok(State::Skipped);
+        };
+        let (partial, metadata, existing) = match place {
+            Place::Sink => (None, Metadata::default(), Existing::Refuse),
+            Place::Dir {
+                dir,
+                name,
+                metadata,
+                existing,
+            } => {
+                let options = PartialOptions::default().size_hint(size);
+                let partial = dir.create_partial(&name, &options)?;
+                (Some(partial), metadata, existing)
+            }
+        };
+        let output = Arc::new(Output {
+            partial,
+            is_settled: AtomicBool::new(false),
+        });
+        Ok(State::Open {
+            output,
+            metadata,
+            existing,
+        })
+    });
+    opened.unwrap_or_else(|error| State::Failed {
+        code: error.code(),
+        text: error.to_string(),
+    })
+}
+
+fn overlaps(listed: &RangeSet, range: &std::ops::Range<u64>) -> bool {
+    let missing: u64 = listed
+        .gaps(range.clone())
+        .map(|gap| gap.end - gap.start)
+        .sum();
+    missing < range.end - range.start
+}
+
+/// Forgets a file when all of its parts have been listed and have their results.
+fn forget(wholes: &mut BTreeMap<u32, Whole>, whole: u32) {
+    let is_over = |w: &Whole| {
+        !matches!(w.state, State::Open { .. })
+            && w.waiting.is_empty()
+            && w.listed.covers(&(0..w.size))
+    };
+    if wholes.get(&whole).is_some_and(is_over) {
+        wholes.remove(&whole);
+    }
+}
+
+impl Whole {
+    fn take_parts(&mut self) -> Parts {
+        Parts {
+            path: self.path.clone(),
+            size: self.size,
+            waiting: std::mem::take(&mut self.waiting),
+        }
+    }
+
+    fn fail(&mut self, code: ErrorCode, text: &str) {
+        let State::Open { output, .. } = &self.state else {
+            return;
+        };
+        output.is_settled.store(true, Ordering::Relaxed);
+        let text = text.to_owned();
+        self.state = State::Failed { code, text };
+        self.settle_waiting();
+    }
+
+    /// Gives the parts that wait the result that the file has.
+    fn settle_waiting(&mut self) {
+        for part in std::mem::take(&mut self.waiting) {
+            let result = match &self.state {
+                State::Open { .. } | State::Finished => continue,
+                State::Skipped => SettledResult::Skipped,
+                State::Failed { code, text } => SettledResult::Failed {
+                    code: *code,
+                    text: text.clone(),
+                },
+            };
+            part.voice.settle(Settled {
+                file: part.file,
+                path: self.path.clone(),
+                is_further: part.start > 0,
+                result,
+            });
+        }
+    }
+}
