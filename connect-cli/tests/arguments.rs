@@ -116,7 +116,11 @@ fn an_upload_without_options_is_safe_and_untuned() {
             destination: b"in/".to_vec(),
         }
     );
-    assert_eq!(request.options, TransferOptions::default());
+    let expected = TransferOptions {
+        sessions: Sessions::Auto,
+        ..TransferOptions::default()
+    };
+    assert_eq!(request.options, expected);
     assert_eq!(request.options.target_rate, None);
     assert_eq!(request.options.resume, ResumePolicy::Attributes);
     assert_eq!(
