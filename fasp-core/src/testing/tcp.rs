@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 const CYCLE: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
 const HIGH_GAIN: f64 = 2.885;
 
-/// Which congestion control a [`TcpFlow`] has.
+/// Which congestion control a TCP flow has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TcpKind {
     /// RFC 9438, with HyStart's delay rule.

@@ -1,7 +1,7 @@
 //! Resumed control connections (protocol §2.5): a ticket in place of a log-in.
 //!
-//! [`offer`] is the client's first flight and the keys that follow from it, [`record`] the stream behind it, [`store`] what
-//! a server remembers, [`file`] what a client does, [`dial`] and [`welcome`] the two ends.
+//! `offer` is the client's first flight and the keys that follow from it, `record` the stream behind it, `store` what
+//! a server remembers, `file` what a client does, `dial` and `welcome` the two ends.
 
 pub mod dial;
 mod file;
