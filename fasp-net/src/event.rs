@@ -88,7 +88,7 @@ pub struct Started {
 }
 
 /// How much there is to transfer, as far as it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Files in the list.
     pub files: u64,
@@ -96,6 +96,14 @@ pub struct Totals {
     pub bytes: u64,
     /// True when the list is complete and both figures are final.
     pub complete: bool,
+}
+
+impl Totals {
+    /// Counts more files. Their sizes are whatever the other side says, so the sum stops at the largest number.
+    pub(crate) fn add(&mut self, files: u64, bytes: u64) {
+        self.files = self.files.saturating_add(files);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
 }
 
 /// How far a transfer is.

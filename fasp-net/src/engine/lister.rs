@@ -476,7 +476,7 @@ impl Listing {
         let file = self.next;
         self.next += 1;
         self.current.names.push((file, path.clone(), size));
-        self.current.bytes += size;
+        self.current.bytes = self.current.bytes.saturating_add(size);
         file
     }
 

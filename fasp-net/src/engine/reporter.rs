@@ -31,11 +31,7 @@ impl Reporter {
             started: now,
             next: now,
             outcome: Outcome::default(),
-            totals: Totals {
-                files: 0,
-                bytes: 0,
-                complete: false,
-            },
+            totals: Totals::default(),
             code: None,
         }
     }
@@ -57,8 +53,7 @@ impl Reporter {
 
     /// The list grew.
     pub(super) fn listed(&mut self, files: u64, bytes: u64, complete: bool) {
-        self.totals.files += files;
-        self.totals.bytes += bytes;
+        self.totals.add(files, bytes);
         self.totals.complete |= complete;
         self.send(Report::Event(Event::Totals(self.totals)));
     }
@@ -164,5 +159,23 @@ impl Reporter {
             statistics: *statistics,
         };
         self.reports.send(Report::Finished(finish)).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_add_up_to_more_than_there_is_are_counted_to_the_largest_number() {
+        let (reports, heard) = crossbeam_channel::unbounded();
+        let mut reporter = Reporter::new(reports, Instant::now());
+        reporter.listed(1, u64::MAX, false);
+        reporter.listed(1, 1, true);
+        let last = heard.try_iter().last();
+        let Some(Report::Event(Event::Totals(totals))) = last else {
+            panic!("{last:?}");
+        };
+        assert_eq!((totals.files, totals.bytes), (2, u64::MAX));
     }
 }

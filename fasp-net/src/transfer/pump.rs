@@ -214,12 +214,12 @@ impl Pump {
 
     /// What all sessions have listed.
     fn totals(&self) -> Totals {
-        let mut all = self.sessions.iter().map(|s| s.totals);
-        Totals {
-            files: all.clone().map(|t| t.files).sum(),
-            bytes: all.clone().map(|t| t.bytes).sum(),
-            complete: all.all(|t| t.complete),
+        let mut all = Totals::default();
+        for tally in &self.sessions {
+            all.add(tally.totals.files, tally.totals.bytes);
         }
+        all.complete = self.sessions.iter().all(|tally| tally.totals.complete);
+        all
     }
 
     fn progress(&mut self) -> Progress {

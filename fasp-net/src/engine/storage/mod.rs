@@ -23,6 +23,7 @@ use self::write::Writer;
 use super::commit;
 use super::destination::Destination;
 use crate::Error;
+use crate::event::Totals;
 use crate::port::Port;
 
 /// Jobs waiting for the thread; the session stops taking datagrams when there are this many.
@@ -238,7 +239,7 @@ impl Storage {
 
     fn on_page(&mut self, page: &[u8]) {
         let mut entered: &[u8] = b"";
-        let mut listed = (0, 0);
+        let mut listed = Totals::default();
         let mut settled = Vec::new();
         for record in Records::new(page) {
             let Ok(record) = record else {
@@ -247,14 +248,11 @@ impl Storage {
             };
             match &record {
                 Record::Enter { path } => entered = path,
-                Record::File { size, .. } => listed = (listed.0 + 1, listed.1 + size),
-                Record::SmallFile { content, .. } => {
-                    listed = (listed.0 + 1, listed.1 + content.len() as u64);
+                Record::File { size, .. } | Record::Part { size, start: 0, .. } => {
+                    listed.add(1, *size);
                 }
-                Record::Part { size, start: 0, .. } => {
-                    listed = (listed.0 + 1, listed.1.saturating_add(*size));
-                }
-                Record::Symlink { .. } => listed.0 += 1,
+                Record::SmallFile { content, .. } => listed.add(1, content.len() as u64),
+                Record::Symlink { .. } => listed.add(1, 0),
                 _ => {}
             }
             match self.on_record(record, entered) {
@@ -266,10 +264,10 @@ impl Storage {
                 }
             }
         }
-        if listed.0 > 0 {
+        if listed.files > 0 {
             self.voice.tell(StorageEvent::Listed {
-                files: listed.0,
-                bytes: listed.1,
+                files: listed.files,
+                bytes: listed.bytes,
             });
         }
         if !settled.is_empty() {
