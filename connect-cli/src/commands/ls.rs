@@ -78,19 +78,7 @@ async fn page(
                 message::agree_version(&hello)?;
             }
             Some(Message::Listing(listing)) => return Ok(listing),
-            Some(Message::Refuse(refuse)) => {
-                let message::Refuse {
-                    code,
-                    message,
-                    hint,
-                    ..
-                } = refuse;
-                return Err(NetError::Refused {
-                    code,
-                    message,
-                    hint,
-                });
-            }
+            Some(Message::Refuse(refuse)) => return Err(refuse.into()),
             Some(Message::Cancel(cancel)) => {
                 return Err(NetError::Refused {
                     code: ErrorCode::PeerAborted,

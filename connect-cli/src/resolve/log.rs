@@ -16,13 +16,7 @@ pub fn log_directory(
     if let Some(directory) = &args.log_dir {
         return Ok(directory.clone());
     }
-    let absolute = |name| {
-        variable(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+    state_home(variable)
         .map(|base| base.join("connect/log"))
         .ok_or_else(|| {
             CommandError::arguments(
@@ -30,4 +24,14 @@ pub fn log_directory(
                 "name a directory with --log-dir DIR",
             )
         })
+}
+
+/// Returns where this account's programs keep what they write by themselves (XDG base directory specification).
+pub(super) fn state_home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
 }

@@ -16,6 +16,7 @@ use fasp_server::{
     users::{AuthorizedKey, Permissions, User, UserRoot, UserStore},
 };
 
+use super::log::state_home;
 use crate::{
     args::{ServerStartArgs, StateArgs, UserAddArgs},
     error::CommandError,
@@ -140,13 +141,7 @@ pub fn state_path(
     if operator_file::is_root() {
         return Ok(PathBuf::from("/var/lib/connect-server"));
     }
-    let absolute = |name| {
-        variable(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+    state_home(variable)
         .map(|base| base.join("connect-server"))
         .ok_or_else(|| {
             CommandError::arguments(

@@ -179,6 +179,22 @@ pub struct Refuse {
     pub hint: Option<String>,
 }
 
+impl From<Refuse> for Error {
+    fn from(refuse: Refuse) -> Self {
+        let Refuse {
+            code,
+            message,
+            hint,
+            ..
+        } = refuse;
+        Self::Refused {
+            code,
+            message,
+            hint,
+        }
+    }
+}
+
 /// Changes rates or policy in flight; what is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

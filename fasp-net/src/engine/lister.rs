@@ -10,13 +10,14 @@ use docroot::{Docroot, Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptio
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
 use transfer_spec::{FauxSource, SymlinkPolicy};
 
+use super::contents;
 use super::faux::Content;
 use super::pool::{Hand, Item, Offer, Part, Pool};
 use super::sources::{Origin, Source, Sources, Span, failure};
 use crate::Error;
 
 /// Pages are closed at this size.
-const PAGE: usize = 128 << 10;
+pub(super) const PAGE: usize = 128 << 10;
 /// The first one, which travels in the control channel, at this one (protocol §9.7).
 const FIRST_PAGE: usize = 8 << 10;
 /// How long the control channel waits for the first page: a slow disk's follows on the data path.
@@ -112,7 +113,7 @@ impl Lister {
         let content_asked = Arc::clone(&asked);
         thread::Builder::new()
             .name("fasp-content".into())
-            .spawn(move || send_contents(&ask_receiver, &content_sender, &content_asked))
+            .spawn(move || contents::send(&ask_receiver, &content_sender, &content_asked))
             .map_err(Error::Thread)?;
         let (proceed, may_proceed) = bounded(1);
         let listing = Listing::new(Out::Pages(page_sender), symlinks, Arc::clone(&asked));
@@ -562,49 +563,4 @@ fn made_now() -> Attributes {
         mtime: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
         mtime_nanos: now.subsec_nanos(),
     }
-}
-
-/// The content thread: reads the small files that the receiver wants.
-fn send_contents(asks: &Receiver<Ask>, pages: &Sender<Listed>, asked: &Asked) {
-    let mut page = Vec::new();
-    for Ask::Content { first, count } in asks {
-        for file in first..first.saturating_add(count) {
-            let Some((origin, size)) = lock(asked).remove(&file) else {
-                continue;
-            };
-            if page.len() + size as usize > 2 * PAGE && !flush(&mut page, pages) {
-                return;
-            }
-            match origin.read_small(size) {
-                Ok(content) => Record::Content {
-                    file,
-                    content: &content,
-                }
-                .encode(&mut page),
-                Err(error) => {
-                    let (code, text) = failure(&error);
-                    Record::SourceFailed {
-                        file,
-                        code,
-                        text: &text,
-                    }
-                    .encode(&mut page);
-                }
-            }
-        }
-        if (asks.is_empty() || page.len() >= PAGE) && !flush(&mut page, pages) {
-            return;
-        }
-    }
-}
-
-fn flush(page: &mut Vec<u8>, pages: &Sender<Listed>) -> bool {
-    let page = std::mem::take(page);
-    page.is_empty()
-        || pages
-            .send(Listed {
-                page,
-                ..Listed::default()
-            })
-            .is_ok()
 }

@@ -11,6 +11,7 @@
 
 mod command;
 mod commit;
+mod contents;
 mod destination;
 mod driver;
 mod faux;

@@ -459,19 +459,7 @@ async fn answer(receiver: &mut ControlReceiver) -> Result<Accept, Error> {
                 message::agree_version(&hello)?;
             }
             Some(Message::Accept(accept)) => return Ok(accept),
-            Some(Message::Refuse(refuse)) => {
-                let message::Refuse {
-                    code,
-                    message,
-                    hint,
-                    ..
-                } = refuse;
-                return Err(Error::Refused {
-                    code,
-                    message,
-                    hint,
-                });
-            }
+            Some(Message::Refuse(refuse)) => return Err(refuse.into()),
             Some(other) => {
                 return Err(Error::Violation(format!(
                     "{} before the session",

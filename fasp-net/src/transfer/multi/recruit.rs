@@ -77,19 +77,7 @@ impl Recruiter {
         let answer = tokio::time::timeout(OPEN_TIMEOUT, self.answers.recv()).await;
         let accept = match answer {
             Ok(Some(Ok(accept))) => accept,
-            Ok(Some(Err(refuse))) => {
-                let Refuse {
-                    code,
-                    message,
-                    hint,
-                    ..
-                } = refuse;
-                return Err(Error::Refused {
-                    code,
-                    message,
-                    hint,
-                });
-            }
+            Ok(Some(Err(refuse))) => return Err(refuse.into()),
             Ok(None) | Err(_) => return Err(Error::ConnectionLost(None)),
         };
         let session = accept.session_id;
