@@ -7,6 +7,7 @@ use super::compete::{self, Compete, Contest};
 use super::delay::{self, DelayRule};
 use super::loss::{LossMeter, Round};
 use super::policer::{Observed, Policer, Verdict};
+use super::pressure::{Felt, Pressure};
 use super::slot::{SlotDrain, Slots};
 use super::start::Start;
 use super::{Found, PathMemory, RateLimits, Report, SLOWEST};
@@ -30,20 +31,9 @@ const DRAIN: f64 = 0.5;
 const BASE_FRESH: Duration = Duration::from_secs(2);
 /// A newcomer takes part in this many whatever it has seen: the delay it began with may have been a queue.
 const FIRST_DRAINS: u32 = 3;
-/// A queue this many halves of the aim long, and this much more, is not one's own doing; nor is one of [`MAX_OWN`].
-const FOREIGN_HALVES: u32 = 3;
-const FOREIGN_MARGIN: Duration = Duration::from_millis(2);
-const MAX_OWN: Duration = Duration::from_millis(60);
-/// Passes of giving way to such a queue before it counts as somebody else's.
-const PATIENCE: u32 = 6;
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
-/// A queue that has fallen to this share of what it was does answer.
-const ANSWERS: f64 = 0.7;
 /// Adaptive policies keep this many datagrams per round trip, or per [`KEPT_TIME`] where that is longer, to see the path.
 const KEPT: u64 = 2;
 const KEPT_TIME: Duration = Duration::from_millis(100);
-/// How long a contest is remembered.
-const CONTEST_MEMORY: Duration = Duration::from_secs(60);
 /// How long the loss of a start that ended with a queue is not doubted.
 const TRUST_IN_QUEUE: Duration = Duration::from_secs(15);
 /// How long it is remembered what the path carried.
@@ -67,14 +57,6 @@ enum Mode {
     Compete(Compete),
 }
 
-/// A queue that does not go away although the rate falls.
-#[derive(Debug, Clone, Copy)]
-struct Pressed {
-    since: Instant,
-    queueing: Duration,
-    rate: Rate,
-}
-
 /// One piece of arithmetic for every policy; the policy picks constants.
 #[derive(Debug)]
 pub(crate) struct RateController {
@@ -94,7 +76,7 @@ pub(crate) struct RateController {
     policer: Policer,
     loss: LossMeter,
     breaker: Breaker,
-    pressed: Option<Pressed>,
+    pressure: Pressure,
     storage: Option<Rate>,
     /// Two round trips have been measured (rule W-33).
     is_timed: bool,
@@ -108,8 +90,6 @@ pub(crate) struct RateController {
     /// When samples no longer speak of a drain.
     drain_told: Instant,
     first_drains: u32,
-    /// When the last contest ended, and the rate it ended with.
-    contest: Option<(Instant, Rate)>,
 }
 
 impl RateController {
@@ -134,7 +114,7 @@ impl RateController {
             policer: Policer::new(),
             loss: LossMeter::new(now),
             breaker: Breaker::new(now),
-            pressed: None,
+            pressure: Pressure::default(),
             storage: None,
             is_timed: false,
             at: now,
@@ -143,7 +123,6 @@ impl RateController {
             dip_due: false,
             drain_told: now,
             first_drains: FIRST_DRAINS,
-            contest: None,
         }
     }
 
@@ -346,8 +325,8 @@ impl RateController {
         } else {
             sample
         };
-        let recent = |at: Instant| now.saturating_duration_since(at) < CONTEST_MEMORY;
-        if matches!(self.mode, Mode::Compete(_)) || self.contest.is_some_and(|(at, _)| recent(at)) {
+        let is_contested = matches!(self.mode, Mode::Compete(_));
+        if is_contested || self.pressure.last_contest(now).is_some() {
             // What others take now was there before.
             self.known.1 = now;
         }
@@ -402,16 +381,16 @@ impl RateController {
                 match compete.on_report(now, report, &terms) {
                     Contest::On(rate) => self.wanted = rate,
                     Contest::Calm(carried) => {
-                        self.contest = None;
+                        self.pressure.forget_contest();
                         self.known = (carried, now);
                         self.wanted = carried;
                         self.enter_steady(now, report.rtt);
                     }
                     Contest::Over(carried) => {
-                        self.contest = None;
                         if compete.was_real() {
-                            self.contest = Some((now, carried));
+                            self.pressure.on_contest_over(now, carried);
                         } else {
+                            self.pressure.forget_contest();
                             self.known = (carried, now);
                         }
                         self.wanted = carried;
@@ -455,7 +434,7 @@ impl RateController {
 
     fn enter_steady(&mut self, now: Instant, rtt: Duration) {
         self.mode = Mode::Steady;
-        self.pressed = None;
+        self.pressure.calm();
         self.delay.calm();
         self.loss.restart_round(now + settles(rtt));
     }
@@ -509,63 +488,22 @@ impl RateController {
         };
         self.wanted = self.delay.next(now, &input);
         let pass = report.rtt + report.rtt / 4 + REPORT_TIME;
-        if self.is_pressed(now, queueing, aim, pass) {
+        let felt = Felt {
+            policy: self.limits.policy,
+            queueing,
+            aim,
+            pass,
+            bandwidth: self.bandwidth,
+        };
+        if let Some(rate) = self.pressure.on_report(now, &felt) {
+            self.wanted = rate;
+            self.mode = Mode::Compete(Compete::new(now, rate, pass));
             return;
         }
         let is_free = self.policer.limit() == Rate::MAX;
         if is_free && self.delay.is_pushing(now, pass) && self.wanted < self.peak.scaled(0.5) {
             self.restart_from(now, self.wanted);
         }
-    }
-
-    /// Whether a queue that giving way does not shorten has changed the mode.
-    fn is_pressed(
-        &mut self,
-        now: Instant,
-        queueing: Duration,
-        aim: Duration,
-        pass: Duration,
-    ) -> bool {
-        // Who was here lately is back sooner than a stranger comes.
-        let recent = self
-            .contest
-            .filter(|(at, _)| now.saturating_duration_since(*at) < CONTEST_MEMORY);
-        let (aim, patience) = match recent {
-            Some((_, rate)) => (
-                aim.min(delay::aim(self.limits.policy, rate)),
-                (pass * PATIENCE / 3).max(LEAST_PATIENCE),
-            ),
-            None => (aim, pass * PATIENCE),
-        };
-        let own = (aim / 2 * FOREIGN_HALVES + FOREIGN_MARGIN).min(MAX_OWN);
-        if queueing <= own {
-            self.pressed = None;
-            return false;
-        }
-        let pressed = *self.pressed.get_or_insert(Pressed {
-            since: now,
-            queueing,
-            rate: self.bandwidth,
-        });
-        if queueing.as_secs_f64() < pressed.queueing.as_secs_f64() * ANSWERS {
-            // It does answer: measured anew from here.
-            self.pressed = Some(Pressed {
-                since: now,
-                queueing,
-                ..pressed
-            });
-            return false;
-        }
-        let yields = self.limits.policy == RatePolicy::Low;
-        if yields || now.saturating_duration_since(pressed.since) < patience {
-            return false;
-        }
-        // Half of what was there before the other came is a fair guess.
-        let rate = self.bandwidth.max(pressed.rate.scaled(0.5));
-        self.wanted = rate;
-        self.mode = Mode::Compete(Compete::new(now, rate, pass));
-        self.pressed = None;
-        true
     }
 }
 

@@ -13,6 +13,7 @@ mod loss;
 mod memory;
 mod pacer;
 mod policer;
+mod pressure;
 mod queueing;
 mod slot;
 mod start;
