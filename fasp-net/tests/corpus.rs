@@ -2,6 +2,8 @@
 
 #[path = "../../fuzz/checks/control_message.rs"]
 mod control_message;
+#[path = "../../fuzz/checks/control_stream.rs"]
+mod control_stream;
 #[path = "../../fuzz/checks/known_hosts.rs"]
 mod known_hosts;
 #[path = "../../fuzz/checks/replay.rs"]
@@ -14,6 +16,11 @@ mod ssh_transcript;
 #[test]
 fn control_message_corpus_holds() {
     replay::replay("control_message", control_message::check);
+}
+
+#[test]
+fn control_stream_corpus_holds() {
+    replay::replay("control_stream", control_stream::check);
 }
 
 #[test]
