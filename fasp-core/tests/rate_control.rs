@@ -211,24 +211,28 @@ fn equal_sessions_share_equally() {
 
 #[test]
 fn neither_side_falls_below_thirty_percent_against_a_tcp_flow() {
-    // Who comes first, after how many seconds. Against BBR that was there before, the share is smaller
-    // (docs/rate-control.md, known limits).
-    for (kind, starts) in [(TcpKind::Cubic, &[0, 5][..]), (TcpKind::Bbr, &[0][..])] {
-        for &first in starts {
-            let rtt = MS * 100;
-            let mut arena = Arena::new(8, link(100, rtt, 0.0));
-            let ours = arena.add(SECOND * first, rtt, RateLimits::default());
-            let theirs = arena.add_tcp(SECOND * (5 - first), rtt, kind);
-            arena.run_until(SECOND * 30);
-            let before = (arena.received(ours), arena.received(theirs));
-            arena.run_until(SECOND * 90);
-            let ours = share(arena.received(ours) - before.0, SECOND * 60, 100, 0.0);
-            let theirs = share(arena.received(theirs) - before.1, SECOND * 60, 100, 0.0);
-            assert!(
-                ours > 0.3 && theirs > 0.3,
-                "{kind:?} {first}: {ours:.3} {theirs:.3}"
-            );
-        }
+    // Who comes second comes after ten seconds, and gets 15 to find its share.
+    for (kind, rtt, first) in [
+        (TcpKind::Cubic, MS * 100, true),
+        (TcpKind::Cubic, MS * 100, false),
+        (TcpKind::Cubic, MS * 20, false),
+        (TcpKind::Bbr, MS * 100, true),
+        (TcpKind::Bbr, MS * 100, false),
+        (TcpKind::Bbr, MS * 20, true),
+    ] {
+        let mut arena = Arena::new(8, link(100, rtt, 0.0));
+        let (ours, theirs) = if first { (0, 10) } else { (10, 0) };
+        let ours = arena.add(SECOND * ours, rtt, RateLimits::default());
+        let theirs = arena.add_tcp(SECOND * theirs, rtt, kind);
+        arena.run_until(SECOND * 25);
+        let before = (arena.received(ours), arena.received(theirs));
+        arena.run_until(SECOND * 85);
+        let ours = share(arena.received(ours) - before.0, SECOND * 60, 100, 0.0);
+        let theirs = share(arena.received(theirs) - before.1, SECOND * 60, 100, 0.0);
+        assert!(
+            ours > 0.3 && theirs > 0.3,
+            "{kind:?} at {rtt:?}, ours first: {first}: {ours:.3} {theirs:.3}"
+        );
     }
 }
 

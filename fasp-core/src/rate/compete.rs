@@ -1,33 +1,35 @@
-//! Holding one's own against senders that keep a queue full: the window of CUBIC (RFC 9438) as a rate.
+//! Holding one's own against senders that keep a queue full: half of what the path carries, however long the queue.
 
 use std::time::{Duration, Instant};
 
 use super::Report;
+use super::fall::Fall;
 use crate::{Rate, RatePolicy};
 
-/// CUBIC's constants: growth per second cubed, packets, and what remains after a loss.
-const C: f64 = 0.4;
-const BETA: f64 = 0.7;
-/// `high` gives up half as much and grows twice as fast.
-const HIGH_BETA: f64 = 0.85;
-/// Loss counts as a full queue when the queueing delay is above this share of the largest seen.
-const FULL: f64 = 0.6;
-/// Packets of which the window is made.
-const PACKET: f64 = 1_448.0;
-/// A dip sends this share, for as long as it takes to empty the queue if everybody does the same: then all who are
-/// here are of our kind, and free to keep the queue short. Others fill what a dip leaves, and little of the queue goes.
-const DIP: f64 = 0.3;
-const DIP_DRAINS: f64 = 0.6;
-/// The share of the queue left by then that tells one from the other.
-const DIP_LEFT: f64 = 0.12;
-/// A queue as short as the delay rule wants it for so many round trips has been left by the others.
-const SHORT_ROUND_TRIPS: u32 = 2;
-/// Others who fill queues come back to the deepest before long: without a loss for this long, and with the queue below
-/// this share of the deepest, it is there because of many of our kind.
-const CALM: Duration = Duration::from_secs(12);
-const CALM_SHARE: f64 = 0.8;
-/// Share of what the path was known to carry that is held against whoever came.
+/// Share of the path that is held against whoever came.
 const HELD: f64 = 0.5;
+/// `high` holds twice as much as it leaves.
+const HIGH_HELD: f64 = 0.67;
+/// A dip sends this share, for as long as it takes to empty the queue if everybody does the same.
+const DIP: f64 = 0.5;
+/// A queue of which this share belongs to those who drain, in so many dips in a row, has been left by the others.
+const OURS: f64 = 0.75;
+const OURS_DIPS: u32 = 2;
+/// Without a queue for this long nobody fills it: others who do come back to the deepest within ten seconds or so.
+const LEFT: Duration = Duration::from_secs(12);
+/// Without a loss for this long, and with the queue below this share of the deepest, it is there because of many of
+/// our kind.
+const CALM: Duration = Duration::from_secs(30);
+const CALM_SHARE: f64 = 0.8;
+/// What a dip says about the path's rate counts by this much against what was known …
+const WEIGHT: f64 = 0.3;
+/// … but replaces it where it says more than twice as much; and the rate held grows by no more than this at once.
+const SURPRISE: f64 = 2.0;
+const MAX_STEP: f64 = 4.0;
+/// A share too small to be seen is doubled, pass by pass, so many times between two dips …
+const DOUBLINGS: u32 = 3;
+/// … or until less than this comes through of what is sent: then it is large enough to be seen.
+const COMES_THROUGH: f64 = 0.8;
 /// More loss than usual by this much is more than one or two others can cause: the share held shrinks …
 const CROWDED: f64 = 0.15;
 /// … by this factor a second, and comes back as slowly.
@@ -36,16 +38,15 @@ const SHRINK: f64 = 0.8;
 /// What the rest of the controller knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    pub(super) policy: RatePolicy,
     /// What the delay rule aims at.
     pub(super) aim: Duration,
-    /// What the path carries of ours now, and the most it carried lately.
+    /// What a change of the rate takes to come back.
+    pub(super) pass: Duration,
+    /// What is sent and what the path carries of it.
+    pub(super) sent: Rate,
     pub(super) carried: Rate,
-    pub(super) known: Rate,
     pub(super) usual_loss: f64,
     pub(super) loss: f64,
-    /// It is time to look whether the queue can be emptied.
-    pub(super) dips: bool,
 }
 
 /// A look whether the queue can be emptied.
@@ -54,122 +55,164 @@ struct Dip {
     until: Instant,
     /// When its effect has been reported.
     told: Instant,
-    queueing: Duration,
-    /// What the path carried of ours before.
-    carried: Rate,
+    /// What was sent before.
+    sent: Rate,
+    fall: Fall,
 }
 
 /// What becomes of the competition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contest {
-    /// It goes on, at this rate.
+    /// It goes on; no less than this is sent.
     On(Rate),
-    /// The queue has emptied; this is what the path carried of ours.
-    Over(Rate),
+    /// The others have left.
+    Over,
     /// Nobody fills the queue: it is there because of many of our kind.
-    Calm(Rate),
+    Calm,
 }
 
-/// A rate that follows CUBIC's window, for as long as somebody else keeps the queue from emptying.
+/// Holds a share of the path for as long as somebody else keeps the queue from emptying.
 #[derive(Debug)]
 pub(super) struct Compete {
-    /// Window before the last reduction, packets.
-    max: f64,
-    epoch: Instant,
-    /// Window at the epoch, packets.
-    start: f64,
-    reduced: Instant,
-    deepest: Duration,
+    policy: RatePolicy,
+    /// What the path carries of everybody, as far as that is known.
+    capacity: Rate,
+    /// Share of it that is held.
+    held: f64,
     dip: Option<Dip>,
+    /// Dips in a row that emptied the queue.
+    emptied: u32,
+    /// Doublings that are left, and when the next one is due.
+    doublings: u32,
+    doubles_at: Instant,
+    deepest: Duration,
     short_since: Option<Instant>,
     lost_at: Instant,
     since: Instant,
-    /// Share of what is known that is held.
-    held: f64,
     at: Instant,
 }
 
 impl Compete {
-    /// Takes over at `rate`.
-    pub(super) fn new(now: Instant, rate: Rate, rtt: Duration) -> Self {
-        let window = packets(rate, rtt);
+    /// Takes over; `capacity` is what the path was seen to carry.
+    pub(super) fn new(now: Instant, policy: RatePolicy, capacity: Rate) -> Self {
         Self {
-            max: window,
-            epoch: now,
-            start: window,
-            reduced: now,
-            deepest: Duration::ZERO,
+            policy,
+            capacity,
+            held: most(policy),
             dip: None,
+            emptied: 0,
+            doublings: 0,
+            doubles_at: now,
+            deepest: Duration::ZERO,
             short_since: None,
             lost_at: now,
             since: now,
-            held: HELD,
             at: now,
         }
+    }
+
+    /// The rate to send at when `wanted` is the one of the rule in force.
+    pub(super) fn rate(&self, now: Instant, wanted: Rate) -> Rate {
+        match self.dip {
+            Some(dip) if now < dip.until => wanted.scaled(DIP),
+            _ => wanted,
+        }
+    }
+
+    /// When the rate changes next although no report comes.
+    pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
+        self.dip.map(|dip| dip.until).filter(|until| now < *until)
+    }
+
+    /// Looks whether the queue can be emptied; returns when that has been reported.
+    /// `loss` is what the full queue drops.
+    pub(super) fn dip(&mut self, now: Instant, seen: &Report, sent: Rate, loss: f64) -> Instant {
+        let queueing = seen.queueing.unwrap_or_default();
+        let rtt = seen.base_rtt + queueing;
+        let time = queueing.mul_f64(1.0 / (1.0 - DIP)).min(rtt * 2);
+        let told = now + time + rtt + rtt / 4;
+        self.dip = Some(Dip {
+            until: now + time,
+            told,
+            sent,
+            fall: Fall::new(now, time, 1.0 - DIP, queueing, loss),
+        });
+        told
     }
 
     /// Takes a report.
     pub(super) fn on_report(&mut self, now: Instant, report: &Report, terms: &Terms) -> Contest {
         let queueing = report.queueing.unwrap_or_default();
-        if let Some(over) = self.is_over(now, report, queueing, terms) {
-            return Contest::Over(over);
-        }
         if report.lost > 0 {
             self.lost_at = now;
         }
+        self.deepest = self.deepest.max(queueing);
         let is_quiet = now.saturating_duration_since(self.lost_at) > CALM;
         if is_quiet && queueing.as_secs_f64() < self.deepest.as_secs_f64() * CALM_SHARE {
-            return Contest::Calm(terms.carried);
+            return Contest::Calm;
         }
-        self.deepest = self.deepest.max(queueing);
-        let is_full = queueing.as_secs_f64() >= self.deepest.as_secs_f64() * FULL;
-        let is_new = now.saturating_duration_since(self.reduced) > report.rtt;
-        if report.lost > 0 && is_full && is_new {
-            self.reduce(now, report, terms.policy);
+        if self.is_left(now, queueing > terms.aim) {
+            return Contest::Over;
         }
         self.adjust_held(now, terms);
-        if terms.dips && self.dip.is_none() {
-            let time = queueing.mul_f64(1.0 / DIP_DRAINS).min(report.rtt * 2);
-            self.dip = Some(Dip {
-                until: now + time,
-                told: now + time + report.rtt + report.rtt / 4,
-                queueing,
-                carried: terms.carried,
-            });
+        if let Some(dip) = &mut self.dip {
+            dip.fall.on_report(now, queueing, report.base_rtt);
+            if now >= dip.told {
+                let dip = *dip;
+                self.dip = None;
+                if self.has_emptied(now, &dip, terms.pass) {
+                    return Contest::Over;
+                }
+            }
         }
-        let window = self.window(now, report, terms.policy);
-        let seconds = report.rtt.as_secs_f64().max(1e-4);
-        let cubic = Rate::from_bits_per_second((window * PACKET * 8.0 / seconds) as u64);
-        let rate = cubic
-            .max(terms.known.scaled(self.held))
-            .min(terms.known.scaled(1.5));
-        let dips = self.dip.is_some_and(|dip| now < dip.until);
-        Contest::On(if dips { rate.scaled(DIP) } else { rate })
+        self.double(now, terms);
+        Contest::On(self.capacity.scaled(self.held))
     }
 
-    fn is_over(
-        &mut self,
-        now: Instant,
-        report: &Report,
-        queueing: Duration,
-        terms: &Terms,
-    ) -> Option<Rate> {
-        if let Some(dip) = self.dip {
-            if queueing.as_secs_f64() <= dip.queueing.as_secs_f64() * DIP_LEFT {
-                return Some(dip.carried);
-            }
-            if now >= dip.told {
-                self.dip = None;
-            }
-            return None;
-        }
-        if queueing > terms.aim {
+    fn is_left(&mut self, now: Instant, is_long: bool) -> bool {
+        if is_long {
             self.short_since = None;
-            return None;
+            return false;
         }
         let since = *self.short_since.get_or_insert(now);
-        let is_left = now.saturating_duration_since(since) > report.rtt * SHORT_ROUND_TRIPS;
-        is_left.then_some(terms.carried)
+        now.saturating_duration_since(since) > LEFT
+    }
+
+    /// Learns from a dip how much of the path is ours, and so what it carries; whether all of it is.
+    fn has_emptied(&mut self, now: Instant, dip: &Dip, pass: Duration) -> bool {
+        let Some(share) = dip.fall.share() else {
+            return false;
+        };
+        self.emptied = if share >= OURS { self.emptied + 1 } else { 0 };
+        if !dip.fall.is_clear() {
+            self.doublings = DOUBLINGS;
+            self.doubles_at = now + pass;
+            return false;
+        }
+        let measured = dip.sent.scaled(1.0 / share.max(0.01));
+        let known = self.capacity;
+        self.capacity = if measured > known.scaled(SURPRISE) {
+            measured.min(known.scaled(MAX_STEP))
+        } else {
+            let (known, measured) = (known.bits_per_second(), measured.bits_per_second());
+            let blend = known as f64 * (1.0 - WEIGHT) + measured as f64 * WEIGHT;
+            Rate::from_bits_per_second(blend as u64)
+        };
+        self.emptied >= OURS_DIPS
+    }
+
+    /// Grows a share that is too small to be seen.
+    fn double(&mut self, now: Instant, terms: &Terms) {
+        if self.doublings == 0 || now < self.doubles_at {
+            return;
+        }
+        if terms.carried < terms.sent.scaled(COMES_THROUGH) {
+            self.doublings = 0;
+            return;
+        }
+        self.doublings -= 1;
+        self.doubles_at = now + terms.pass;
+        self.capacity = self.capacity.scaled(2.0);
     }
 
     /// Whether anything was lost while the queue was full: that is how those who fill queues are known.
@@ -185,45 +228,13 @@ impl Compete {
         } else {
             SHRINK.powf(-elapsed)
         };
-        self.held = (self.held * factor).min(HELD);
-    }
-
-    fn reduce(&mut self, now: Instant, report: &Report, policy: RatePolicy) {
-        let window = self.window(now, report, policy);
-        let beta = beta(policy);
-        // Fast convergence: who loses below the last maximum makes room for newcomers.
-        self.max = if window < self.max {
-            window * (1.0 + beta) / 2.0
-        } else {
-            window
-        };
-        self.start = window * beta;
-        self.epoch = now;
-        self.reduced = now;
-    }
-
-    fn window(&self, now: Instant, report: &Report, policy: RatePolicy) -> f64 {
-        let t = now.saturating_duration_since(self.epoch).as_secs_f64();
-        let c = match policy {
-            RatePolicy::High => 2.0 * C,
-            _ => C,
-        };
-        let k = ((self.max - self.start).max(0.0) / c).cbrt();
-        let cubic = c * (t - k).powi(3) + self.max;
-        // What Reno would have by now.
-        let beta = beta(policy);
-        let reno = 3.0 * (1.0 - beta) / (1.0 + beta) * t / report.rtt.as_secs_f64().max(1e-4);
-        cubic.max(self.start + reno).max(2.0)
+        self.held = (self.held * factor).min(most(self.policy));
     }
 }
 
-fn beta(policy: RatePolicy) -> f64 {
+fn most(policy: RatePolicy) -> f64 {
     match policy {
-        RatePolicy::High => HIGH_BETA,
-        _ => BETA,
+        RatePolicy::High => HIGH_HELD,
+        _ => HELD,
     }
-}
-
-fn packets(rate: Rate, rtt: Duration) -> f64 {
-    rate.bytes_in(rtt) as f64 / PACKET
 }

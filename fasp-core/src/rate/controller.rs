@@ -85,8 +85,6 @@ pub(crate) struct RateController {
     slots: Slots,
     /// The last report.
     seen: Option<Report>,
-    /// A moment has come while somebody else keeps the queue full.
-    dip_due: bool,
     /// When samples no longer speak of a drain.
     drain_told: Instant,
     first_drains: u32,
@@ -120,7 +118,6 @@ impl RateController {
             at: now,
             slots: Slots::new(now, time_of_day),
             seen: None,
-            dip_due: false,
             drain_told: now,
             first_drains: FIRST_DRAINS,
         }
@@ -153,6 +150,9 @@ impl RateController {
             (RatePolicy::Fixed, Mode::Start(start)) if !start.is_measured() => self.wanted,
             (RatePolicy::Fixed, _) => ceiling,
             (_, Mode::Drain { carried, .. }) => carried.scaled(DRAIN),
+            (_, Mode::Compete(compete)) => {
+                compete.rate(self.at, self.wanted.min(self.policer.limit()))
+            }
             (_, Mode::Slot(slot)) => slot.rate(self.at).min(self.policer.limit().scaled(1.5)),
             _ => self.wanted.min(self.policer.limit()),
         };
@@ -231,7 +231,11 @@ impl RateController {
             _ if self.limits.policy == RatePolicy::Fixed => None,
             Mode::Start(_) | Mode::Drain { .. } => None,
             Mode::Slot(slot) => Some(slot.next_change(self.at)).filter(|at| *at > self.at),
-            Mode::Steady | Mode::Compete(_) => Some(self.slots.next()),
+            Mode::Steady => Some(self.slots.next()),
+            Mode::Compete(compete) => {
+                let dip = compete.next_change(self.at);
+                Some(dip.unwrap_or_else(|| self.slots.next()))
+            }
         }
     }
 
@@ -243,8 +247,20 @@ impl RateController {
         }
         match self.mode {
             Mode::Start(_) | Mode::Drain { .. } | Mode::Slot(_) => {}
-            Mode::Compete(_) => self.dip_due = true,
+            Mode::Compete(_) => self.begin_dip(now),
             Mode::Steady => self.begin_slot(now),
+        }
+    }
+
+    /// Looks whether the queue that others kept full can be emptied.
+    fn begin_dip(&mut self, now: Instant) {
+        let sent = self.rate();
+        let loss = (self.loss.smoothed() - self.policer.usual()).max(0.0);
+        let Mode::Compete(compete) = &mut self.mode else {
+            return;
+        };
+        if let Some(seen) = self.seen.filter(|seen| !seen.starved) {
+            self.drain_told = compete.dip(now, &seen, sent, loss);
         }
     }
 
@@ -326,7 +342,7 @@ impl RateController {
             sample
         };
         let is_contested = matches!(self.mode, Mode::Compete(_));
-        if is_contested || self.pressure.last_contest(now).is_some() {
+        if is_contested || self.pressure.was_contested(now) {
             // What others take now was there before.
             self.known.1 = now;
         }
@@ -357,47 +373,69 @@ impl RateController {
                 }
             }
             Mode::Slot(slot) => {
+                let queueing = report.queueing.unwrap_or_default();
+                slot.on_report(now, queueing, report.base_rtt);
                 if slot.is_over(now) {
-                    self.wanted = slot.carried();
-                    self.bandwidth = slot.carried();
-                    self.drain_told = now + report.rtt;
-                    self.enter_steady(now, report.rtt);
+                    let slot = *slot;
+                    self.after_slot(now, report, &slot);
                 }
             }
             Mode::Steady => {
                 self.look_for_limit(now, report, round, aim);
-                self.steady(now, report, aim);
+                self.steady(now, report);
             }
-            Mode::Compete(compete) => {
-                let terms = compete::Terms {
-                    policy: self.limits.policy,
-                    aim,
-                    carried: self.bandwidth,
-                    known: self.known.0,
-                    usual_loss: self.policer.usual(),
-                    loss: self.loss.smoothed(),
-                    dips: std::mem::take(&mut self.dip_due),
-                };
-                match compete.on_report(now, report, &terms) {
-                    Contest::On(rate) => self.wanted = rate,
-                    Contest::Calm(carried) => {
-                        self.pressure.forget_contest();
-                        self.known = (carried, now);
-                        self.wanted = carried;
-                        self.enter_steady(now, report.rtt);
-                    }
-                    Contest::Over(carried) => {
-                        if compete.was_real() {
-                            self.pressure.on_contest_over(now, carried);
-                        } else {
-                            self.pressure.forget_contest();
-                            self.known = (carried, now);
-                        }
-                        self.wanted = carried;
-                        self.bandwidth = carried;
-                        self.enter_steady(now, report.rtt);
-                    }
+            Mode::Compete(_) => self.compete(now, report, aim),
+        }
+    }
+
+    fn after_slot(&mut self, now: Instant, report: &Report, slot: &SlotDrain) {
+        self.wanted = slot.carried();
+        self.bandwidth = slot.carried();
+        self.drain_told = now + report.rtt;
+        if self.pressure.on_drained(now, &slot.fall()) {
+            self.enter_compete(now);
+        } else {
+            self.mode = Mode::Steady;
+            self.delay.calm();
+            self.loss.restart_round(now + settles(report.rtt));
+        }
+    }
+
+    fn enter_compete(&mut self, now: Instant) {
+        let capacity = self.known.0;
+        self.mode = Mode::Compete(Compete::new(now, self.limits.policy, capacity));
+        self.delay.calm();
+    }
+
+    fn compete(&mut self, now: Instant, report: &Report, aim: Duration) {
+        let sent = self.rate();
+        let Mode::Compete(compete) = &mut self.mode else {
+            return;
+        };
+        let terms = compete::Terms {
+            aim,
+            pass: pass(report.rtt),
+            sent,
+            carried: self.bandwidth,
+            usual_loss: self.policer.usual(),
+            loss: self.loss.smoothed(),
+        };
+        let was_real = compete.was_real();
+        match compete.on_report(now, report, &terms) {
+            Contest::On(least) => {
+                if now >= self.drain_told {
+                    self.follow_delay(now, report);
                 }
+                self.wanted = self.wanted.max(least);
+            }
+            Contest::Over if was_real => {
+                self.pressure.on_contest_over(now);
+                self.enter_steady(now, report.rtt);
+            }
+            Contest::Over | Contest::Calm => {
+                self.pressure.forget_contest();
+                self.known = (self.bandwidth, now);
+                self.enter_steady(now, report.rtt);
             }
         }
     }
@@ -434,7 +472,6 @@ impl RateController {
 
     fn enter_steady(&mut self, now: Instant, rtt: Duration) {
         self.mode = Mode::Steady;
-        self.pressure.calm();
         self.delay.calm();
         self.loss.restart_round(now + settles(rtt));
     }
@@ -473,7 +510,28 @@ impl RateController {
         self.wanted = self.wanted.min(self.policer.limit().scaled(1.25));
     }
 
-    fn steady(&mut self, now: Instant, report: &Report, aim: Duration) {
+    fn steady(&mut self, now: Instant, report: &Report) {
+        let Some(queueing) = report.queueing else {
+            return;
+        };
+        self.follow_delay(now, report);
+        let pass = pass(report.rtt);
+        let felt = Felt {
+            policy: self.limits.policy,
+            queueing,
+            base_rtt: report.base_rtt,
+            pass,
+            known: self.known.0.max(self.bandwidth),
+        };
+        self.pressure.on_report(now, &felt);
+        let is_free = self.policer.limit() == Rate::MAX;
+        if is_free && self.delay.is_pushing(now, pass) && self.wanted < self.peak.scaled(0.5) {
+            self.restart_from(now, self.wanted);
+        }
+    }
+
+    /// Follows the delay rule.
+    fn follow_delay(&mut self, now: Instant, report: &Report) {
         let Some(queueing) = report.queueing else {
             return;
         };
@@ -487,24 +545,12 @@ impl RateController {
             base_age: now.saturating_duration_since(report.base_seen),
         };
         self.wanted = self.delay.next(now, &input);
-        let pass = report.rtt + report.rtt / 4 + REPORT_TIME;
-        let felt = Felt {
-            policy: self.limits.policy,
-            queueing,
-            aim,
-            pass,
-            bandwidth: self.bandwidth,
-        };
-        if let Some(rate) = self.pressure.on_report(now, &felt) {
-            self.wanted = rate;
-            self.mode = Mode::Compete(Compete::new(now, rate, pass));
-            return;
-        }
-        let is_free = self.policer.limit() == Rate::MAX;
-        if is_free && self.delay.is_pushing(now, pass) && self.wanted < self.peak.scaled(0.5) {
-            self.restart_from(now, self.wanted);
-        }
     }
+}
+
+/// What a change of the rate takes to come back.
+fn pass(rtt: Duration) -> Duration {
+    rtt + rtt / 4 + REPORT_TIME
 }
 
 /// How long a change of the rate takes to show in what is lost.

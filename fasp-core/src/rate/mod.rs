@@ -8,6 +8,7 @@ mod controller;
 mod controller_tests;
 mod delay;
 mod delivery;
+mod fall;
 mod limits;
 mod loss;
 mod memory;

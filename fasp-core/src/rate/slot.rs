@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::fall::Fall;
 use crate::Rate;
 
 /// Time between two of these moments, counted from the beginning of 1970.
@@ -56,19 +57,32 @@ pub(super) struct SlotDrain {
     drain_until: Instant,
     refill_until: Instant,
     told: Instant,
+    fall: Fall,
 }
 
 impl SlotDrain {
     /// Begins one; `settles` is how long a change of the rate takes to show.
     pub(super) fn new(now: Instant, carried: Rate, queueing: Duration, settles: Duration) -> Self {
-        let drain_until = now + (queueing * DRAIN_FOR_QUEUE).clamp(SHORTEST, LONGEST);
+        let time = (queueing * DRAIN_FOR_QUEUE).clamp(SHORTEST, LONGEST);
+        let drain_until = now + time;
         let refill_until = drain_until + queueing.mul_f64(1.0 / DRAIN).min(LONGEST);
         Self {
             carried,
             drain_until,
             refill_until,
             told: refill_until + settles,
+            fall: Fall::new(now, time, 1.0 - DRAIN, queueing, 0.0),
         }
+    }
+
+    /// Takes a report's queueing delay; `base_rtt` is the round trip without it.
+    pub(super) fn on_report(&mut self, now: Instant, queueing: Duration, base_rtt: Duration) {
+        self.fall.on_report(now, queueing, base_rtt);
+    }
+
+    /// What the drain did to the queue.
+    pub(super) fn fall(&self) -> Fall {
+        self.fall
     }
 
     /// What the path carried before.
