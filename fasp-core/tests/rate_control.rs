@@ -175,14 +175,34 @@ fn a_policer_is_found_within_five_seconds_and_wastes_less_than_two_percent() {
 
 #[test]
 fn a_queue_too_short_to_be_felt_is_treated_as_a_policer() {
-    let mut arena = Arena::new(6, link(100, MS * 2, 0.0));
-    let flow = arena.add(Duration::ZERO, MS * 20, RateLimits::default());
-    arena.run_until(SECOND * 5);
-    let before = arena.counters();
-    let reached = lone(&mut arena, flow, SECOND * 5, SECOND * 25, 100, 0.0);
-    let dropped = (arena.counters().overflowed - before.overflowed) as f64;
-    let wasted = dropped / (100e6 / 8.0 / 1500.0 * 20.0);
-    assert!(reached > 0.95 && wasted < 0.02, "{reached:.3} {wasted:.3}");
+    // On the shorter line the first flight is more than the path and its queue hold.
+    for (rtt, queue, loss) in [
+        (20, 2, 0.0),
+        (1, 1, 0.01),
+        (1, 3, 0.0),
+        (1, 5, 0.0),
+        (1, 5, 0.05),
+    ] {
+        let mut arena = Arena::new(6, link(100, MS * queue, loss));
+        let flow = arena.add(Duration::ZERO, MS * rtt, RateLimits::default());
+        arena.run_until(SECOND * 5);
+        let before = arena.counters();
+        let reached = lone(&mut arena, flow, SECOND * 5, SECOND * 25, 100, loss);
+        let dropped = (arena.counters().overflowed - before.overflowed) as f64;
+        let wasted = dropped / (100e6 / 8.0 / 1500.0 * 20.0);
+        assert!(
+            reached > 0.95 && wasted < 0.02,
+            "{rtt} ms, queue of {queue} ms, loss {loss}: {reached:.3} {wasted:.3}"
+        );
+    }
+}
+
+#[test]
+fn a_round_trip_of_a_second_is_used_as_well() {
+    let mut arena = Arena::new(6, link(1_000, MS * 100, 0.01));
+    let flow = arena.add(Duration::ZERO, SECOND, RateLimits::default());
+    let reached = lone(&mut arena, flow, MS * 10_500, SECOND * 50, 1_000, 0.01);
+    assert!(reached > 0.95, "{reached:.3}");
 }
 
 #[test]

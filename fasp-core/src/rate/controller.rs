@@ -36,6 +36,8 @@ const KEPT: u64 = 2;
 const KEPT_TIME: Duration = Duration::from_millis(100);
 /// How long the loss of a start that ended with a queue is not doubted.
 const TRUST_IN_QUEUE: Duration = Duration::from_secs(15);
+/// The same where the start has seen too little to tell chance from its own overshoot.
+const DOUBT_SOON: Duration = Duration::from_secs(1);
 /// How long it is remembered what the path carried.
 const MEMORY: Duration = Duration::from_secs(20);
 
@@ -358,8 +360,10 @@ impl RateController {
             Mode::Start(start) => {
                 let found = start.on_report(now, report, &mut self.wanted);
                 let usual = start.usual_loss();
+                let is_sure = start.knows_usual_loss(report.datagram);
                 if let Some(found) = found {
-                    self.on_found(now, report, found, usual);
+                    self.policer.set_usual(doubted(now, found, is_sure), usual);
+                    self.on_found(now, report, found);
                 }
             }
             Mode::Drain {
@@ -396,7 +400,7 @@ impl RateController {
             self.enter_compete(now);
         } else {
             self.mode = Mode::Steady;
-            self.delay.calm();
+            self.delay.on_drained();
             self.loss.restart_round(now + settles(report.rtt));
         }
     }
@@ -440,13 +444,7 @@ impl RateController {
         }
     }
 
-    fn on_found(&mut self, now: Instant, report: &Report, found: Found, usual: f64) {
-        // A queue has shown that no policer came before it.
-        let doubted = match found {
-            Found::Queue(_) => now + TRUST_IN_QUEUE,
-            Found::Flat(_) | Found::Loss(_) => now,
-        };
-        self.policer.set_usual(doubted, usual);
+    fn on_found(&mut self, now: Instant, report: &Report, found: Found) {
         let carried = match found {
             Found::Queue(carried) | Found::Flat(carried) => carried,
             Found::Loss(carried) => {
@@ -551,6 +549,15 @@ impl RateController {
 /// What a change of the rate takes to come back.
 fn pass(rtt: Duration) -> Duration {
     rtt + rtt / 4 + REPORT_TIME
+}
+
+/// When the loss that a start has seen is put to the trial: a queue has shown that no policer came before it.
+fn doubted(now: Instant, found: Found, is_sure: bool) -> Instant {
+    match found {
+        Found::Queue(_) if is_sure => now + TRUST_IN_QUEUE,
+        Found::Queue(_) => now + DOUBT_SOON,
+        Found::Flat(_) | Found::Loss(_) => now,
+    }
 }
 
 /// How long a change of the rate takes to show in what is lost.

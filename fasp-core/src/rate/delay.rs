@@ -72,6 +72,11 @@ impl DelayRule {
         (queueing.as_secs_f64() - before.as_secs_f64()) / elapsed.as_secs_f64()
     }
 
+    /// What was seen of the queue's growth no longer counts; a queue that was empty before is so still.
+    pub(super) fn on_drained(&mut self) {
+        self.past.clear();
+    }
+
     /// The next push starts from nothing.
     pub(super) fn calm(&mut self) {
         self.empty_since = None;

@@ -44,6 +44,11 @@ const FOLLOW: f64 = 0.1;
 #[derive(Debug)]
 pub(super) struct Policer {
     usual: Option<f64>,
+    /// The usual loss that was last established: it does not follow what is seen further up than [`SUSPICIOUS`] from here, for
+    /// loss that comes with a creeping rate comes in small steps.
+    established: f64,
+    /// No trial has confirmed it.
+    is_untested: bool,
     state: State,
     /// When the usual loss is doubted next, and how long it is trusted after that.
     doubts: Option<Instant>,
@@ -126,6 +131,8 @@ impl Policer {
     pub(super) fn new() -> Self {
         Self {
             usual: None,
+            established: 0.0,
+            is_untested: true,
             state: State::Free,
             doubts: None,
             trust: DOUBT,
@@ -150,7 +157,8 @@ impl Policer {
 
     /// The start has seen this loss; it is doubted from that moment on.
     pub(super) fn set_usual(&mut self, doubted: Instant, usual: f64) {
-        self.usual = Some(usual.min(HARDLY_CHANCE));
+        self.establish(usual.min(HARDLY_CHANCE));
+        self.is_untested = true;
         self.doubts = Some(doubted);
         self.trust = DOUBT;
     }
@@ -171,7 +179,9 @@ impl Policer {
 
     /// Takes a round.
     pub(super) fn on_round(&mut self, now: Instant, seen: &Observed) -> Verdict {
-        self.usual.get_or_insert(seen.round.loss);
+        if self.usual.is_none() {
+            self.establish(seen.round.loss);
+        }
         self.suspicions = match self.is_suspicious(&seen.round) {
             true => self.suspicions + 1,
             false => 0,
@@ -242,7 +252,7 @@ impl Policer {
         let chance = (loss * (1.0 - loss) / round.datagrams.max(1.0)).sqrt();
         let has_gone = round.loss - rest < (loss - rest) * (1.0 - EFFECT);
         if has_gone && (rest > 0.0 || loss - round.loss > DEVIATIONS * chance) {
-            self.usual = Some(self.usual().min(round.loss));
+            self.establish(self.usual().min(round.loss));
             if round.loss > DOUBTFUL && rest > 0.0 {
                 // What is left may go as well.
                 return self.try_cut(now, seen, 0.0, (limit, true, hold));
@@ -263,7 +273,8 @@ impl Policer {
             });
             return Verdict::Moved(now + seen.settles);
         }
-        self.usual = Some(round.loss);
+        self.establish(round.loss);
+        self.is_untested = false;
         if halvings > 0 {
             self.trust = MAX_DOUBT;
         }
@@ -344,16 +355,21 @@ impl Policer {
         self.state = State::Held { limit, until, hold };
     }
 
+    fn establish(&mut self, usual: f64) {
+        self.usual = Some(usual);
+        self.established = usual;
+    }
+
     fn is_suspicious(&self, round: &Round) -> bool {
         let usual = self.usual();
         let spread = (usual.max(0.001) * (1.0 - usual) / round.datagrams.max(1.0)).sqrt();
         round.loss > usual + SUSPICIOUS.max(DEVIATIONS * spread)
     }
 
-    /// A sender that a queue limits is not above a policer's limit.
+    /// A sender that a queue limits is not above a policer's limit; only what the start has seen may be an overshoot's.
     fn is_doubtful(&self, now: Instant, seen: &Observed) -> bool {
         let is_due = self.doubts.is_none_or(|at| now >= at);
-        seen.round.loss > DOUBTFUL && seen.is_empty && is_due
+        seen.round.loss > DOUBTFUL && (seen.is_empty || self.is_untested) && is_due
     }
 
     /// What the bottleneck carried, if the usual loss happens behind it.
@@ -371,6 +387,8 @@ impl Policer {
                 weight
             };
             *usual += (round.loss - *usual) * weight;
+            self.established = self.established.min(*usual);
+            *usual = usual.min(self.established + SUSPICIOUS);
         }
     }
 }

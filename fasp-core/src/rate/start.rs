@@ -23,6 +23,10 @@ const MORE_LOSS: f64 = 0.08;
 /// Datagrams, and share of a round trip, after which loss and goodput are looked at.
 const LOOK_DATAGRAMS: u64 = 40;
 const LOOK_SHARE: u32 = 2;
+/// Datagrams after which the usual loss is known well enough to judge more by.
+const USUAL_DATAGRAMS: u64 = 100;
+/// Datagrams after which it is not doubted soon.
+const SURE_DATAGRAMS: u64 = 400;
 
 /// Looks for the path's rate, growing about 2.6 times a round trip.
 #[derive(Debug)]
@@ -66,6 +70,11 @@ impl Start {
     pub(super) fn usual_loss(&self) -> f64 {
         let (lost, delivered) = self.growing;
         lost as f64 / (lost + delivered).max(1) as f64
+    }
+
+    /// Whether so much was seen meanwhile that it says something.
+    pub(super) fn knows_usual_loss(&self, datagram: u64) -> bool {
+        self.growing.0 + self.growing.1 >= SURE_DATAGRAMS * datagram
     }
 
     /// Whether anything is known of the path.
@@ -138,7 +147,10 @@ impl Start {
             let carried = goodput.max(self.goodput);
             return Some(carried.scaled(1.0 / (1.0 - usual.min(0.9))));
         }
-        if grew {
+        // A path that is overrun still delivers more while its queue fills: that loss is not the usual one.
+        let counted = self.growing.0 + self.growing.1;
+        let is_usual = counted < USUAL_DATAGRAMS * report.datagram || loss <= usual + MORE_LOSS;
+        if grew && is_usual {
             self.growing.0 += lost;
             self.growing.1 += delivered;
         }

@@ -24,6 +24,8 @@ pub(crate) struct Usage {
     sent: u64,
     at: Instant,
     is_used: bool,
+    /// What is on its way held it back since the last report.
+    is_blocked: bool,
 }
 
 impl Usage {
@@ -34,15 +36,28 @@ impl Usage {
             sent: 0,
             at: now,
             is_used: true,
+            is_blocked: false,
         }
+    }
+
+    /// The rate would allow more to leave than may be on its way.
+    pub(crate) fn on_blocked(&mut self) {
+        self.is_blocked = true;
     }
 
     pub(crate) fn on_sent(&mut self, bytes: u64) {
         self.sent += bytes;
     }
 
-    /// Judges the stretch up to now, during which `rate` was allowed.
-    pub(crate) fn is_used(&mut self, now: Instant, rate: Rate) -> bool {
+    /// Judges the stretch up to now, during which `rate` was allowed; `loses` says whether anything of it was lost.
+    ///
+    /// Who loses data and is held back by what is on its way sends more than the path carries, and does use its rate.
+    pub(crate) fn is_used(&mut self, now: Instant, rate: Rate, loses: bool) -> bool {
+        let is_blocked = std::mem::take(&mut self.is_blocked);
+        self.judge(now, rate) || is_blocked && loses
+    }
+
+    fn judge(&mut self, now: Instant, rate: Rate) -> bool {
         let step = now.saturating_duration_since(self.at);
         self.at = now;
         if step > SILENCE {
@@ -76,7 +91,25 @@ mod tests {
         for (bytes, used) in [(100_000, true), (70_000, false), (90_000, true)] {
             usage.on_sent(bytes);
             now += STRETCH;
-            assert_eq!(usage.is_used(now, rate), used, "{bytes}");
+            assert_eq!(usage.is_used(now, rate, false), used, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_sender_that_loses_what_the_path_does_not_take_uses_its_rate() {
+        let epoch = Instant::now();
+        let mut usage = Usage::new(epoch);
+        let rate = Rate::from_mbps(800);
+        for (step, (blocked, loses)) in [(true, true), (true, false), (false, true)]
+            .into_iter()
+            .enumerate()
+        {
+            usage.on_sent(100_000);
+            if blocked {
+                usage.on_blocked();
+            }
+            let now = epoch + STRETCH * (step as u32 + 1);
+            assert_eq!(usage.is_used(now, rate, loses), blocked && loses);
         }
     }
 }

@@ -324,7 +324,7 @@ impl Session {
             .is_timed
             .then(|| self.delivery.on_report(feedback.arrival, stretch))
             .flatten();
-        let is_used = self.usage.is_used(now, self.controller.rate());
+        let is_used = self.usage.is_used(now, self.controller.rate(), lost > 0);
         let report = Report {
             rtt: self.rtt.smoothed(),
             base_rtt: self.base_rtt(),

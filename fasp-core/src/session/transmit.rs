@@ -262,7 +262,11 @@ impl Session {
         let size = usize::from(self.mtu.current());
         let room = size - HEADER_SIZE - TAG_SIZE;
         let window = self.window().saturating_sub(self.sent.in_flight_bytes());
-        let mut budget = self.pacer.allowance(now).min(window);
+        let allowed = self.pacer.allowance(now);
+        if window < size as u64 && allowed > window && self.has_data() {
+            self.usage.on_blocked();
+        }
+        let mut budget = allowed.min(window);
         if self.probes > 0 {
             budget = budget.max(u64::from(self.probes) * size as u64);
             self.probes = 0;

@@ -1,7 +1,12 @@
 //! A large file over a simulated 1 Gbit/s line with a round trip of 200 ms and 5 % loss, at a fixed rate.
 //!
 //! Usage: `simulated [gigabytes]`, 10 by default. Prints one line of JSON.
+//!
+//! `simulated cells [seconds [rate_mbps [rtt_ms]]]` copies over lines of 1 and 10 Gbit/s, 1 ms to 1 s and 0 to 10 % loss without a
+//! target rate instead, a line of JSON each; `seconds` is what a copy takes at the limit, 20 by default.
 #![allow(clippy::print_stdout, reason = "the result is what the program prints")]
+
+mod cells;
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +14,22 @@ use fasp_core::testing::{Pair, Scenario};
 use fasp_core::{Rate, RateLimits, RatePolicy};
 use netsim::{LinkConfig, Loss};
 
+/// What a copy over a cell takes at the limit, seconds.
+const CELL_SECONDS: f64 = 20.0;
+
 fn main() {
-    let gigabytes = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize| args.get(index).and_then(|text| text.parse().ok());
+    if args.first().is_some_and(|arg| arg == "cells") {
+        let rates: Vec<u64> = number(2).into_iter().collect();
+        let rtts: Vec<u64> = number(3).into_iter().collect();
+        let seconds = args.get(1).and_then(|text| text.parse().ok());
+        return cells::run(seconds.unwrap_or(CELL_SECONDS), &rates, &rtts);
+    }
+    fixed(number(0));
+}
+
+fn fixed(gigabytes: Option<u64>) {
     let size = gigabytes.unwrap_or(10u64) * 1_000_000_000;
     let (rate, loss) = (1e9, 0.05);
     let link = LinkConfig {
