@@ -17,9 +17,11 @@
 #![forbid(unsafe_code)]
 
 mod faux;
+pub mod filter;
 mod location;
 mod policy;
 
 pub use faux::{Faux, FauxContent, FauxDirectory, FauxSequence, FauxSource};
+pub use filter::Filter;
 pub use location::{Host, Location, ParseLocationError, RemoteLocation};
 pub use policy::{Direction, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
