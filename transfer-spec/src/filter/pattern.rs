@@ -48,8 +48,10 @@ struct Set {
     classes: Vec<usize>,
 }
 
+type InClass = fn(&u8) -> bool;
+
 /// The names that POSIX gives to sets of ASCII characters.
-const CLASSES: [(&str, fn(&u8) -> bool); 12] = [
+const CLASSES: [(&str, InClass); 12] = [
     ("alnum", u8::is_ascii_alphanumeric),
     ("alpha", u8::is_ascii_alphabetic),
     ("blank", |b| matches!(b, b' ' | b'\t')),
