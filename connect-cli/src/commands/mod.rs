@@ -13,6 +13,7 @@ mod ls;
 mod manual;
 mod server;
 mod signals;
+mod sources;
 mod transfer;
 mod transfer_log;
 mod user;

@@ -1,7 +1,6 @@
 //! `upload` and `download`.
 
 use fasp_net::{
-    engine::{Source, Sources},
     request::TransferOptions,
     transfer::{Job, Remote, Transfer},
 };
@@ -10,12 +9,13 @@ use tokio::runtime::Runtime;
 use super::{
     connection::{self, Reached},
     signals::Signals,
+    sources::job,
     transfer_log::TransferLog,
 };
 use crate::{
     error::CommandError,
     exit::ExitStatus,
-    resolve::{Carrier, LocalSource, Server, TransferRequest, Work},
+    resolve::{Carrier, Server, TransferRequest},
     ui::{self, ProgressBar, Ui},
 };
 
@@ -28,10 +28,11 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         server,
         carrier,
         work,
-        options,
+        list,
+        mut options,
     } = request;
     // A misspelt file is found before anybody is asked for a password.
-    let job = job(work)?;
+    let job = job(work, list, &mut options.files)?;
     let log = TransferLog::new(&server, &options);
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let starting = start(&server, &carrier, job, &options);
@@ -59,33 +60,6 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
     })?;
     result?;
     Ok(())
-}
-
-fn job(work: Work) -> Result<Job, CommandError> {
-    Ok(match work {
-        Work::Upload {
-            sources,
-            destination,
-        } => Job::Upload {
-            sources: sources_of(sources)?,
-            destination,
-        },
-        Work::Download {
-            sources,
-            destination,
-        } => Job::Download {
-            sources,
-            destination,
-        },
-    })
-}
-
-fn sources_of(sources: Vec<LocalSource>) -> Result<Sources, fasp_net::Error> {
-    let items = sources.into_iter().map(|source| match source {
-        LocalSource::Path(path) => Source::local(&path),
-        LocalSource::Faux(faux) => Ok(Source::Faux(faux)),
-    });
-    Sources::new(items.collect::<Result<_, _>>()?)
 }
 
 /// Starts the transfer; what is returned beside it has to live as long.

@@ -15,8 +15,11 @@ use transfer_spec::{
     Faux, FauxSource, Host, Location, ParseLocationError, Preserve, RemoteLocation,
 };
 
+use super::rules::{self, ListFile};
 use crate::{
-    args::{ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
+    args::{
+        ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, RuleArgs, TransferArgs, UploadArgs,
+    },
     error::CommandError,
 };
 
@@ -32,6 +35,8 @@ pub struct TransferRequest {
     pub carrier: Carrier,
     /// Which files go where.
     pub work: Work,
+    /// The file with the sources, if they are not named.
+    pub list: Option<ListFile>,
     /// The policies.
     pub options: TransferOptions,
 }
@@ -125,7 +130,9 @@ pub fn upload(
     args: UploadArgs,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<TransferRequest, CommandError> {
-    let (destination, sources) = split_last(&args.paths)?;
+    let list = rules::list_file(&args.rules);
+    let (destination, sources) = split_last(&args.paths, list.is_none())?;
+    rules::no_sources_beside(list.as_ref(), sources)?;
     let Location::Remote(remote) = parse(destination)? else {
         return Err(CommandError::arguments(
             format!(
@@ -161,7 +168,8 @@ pub fn upload(
             sources,
             destination,
         },
-        options: options(&args.transfer)?,
+        list,
+        options: options(&args.transfer, &args.rules)?,
     })
 }
 
@@ -174,7 +182,9 @@ pub fn download(
     args: DownloadArgs,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<TransferRequest, CommandError> {
-    let (destination, sources) = split_last(&args.paths)?;
+    let list = rules::list_file(&args.rules);
+    let (destination, sources) = split_last(&args.paths, true)?;
+    rules::one_source_above(list.as_ref(), sources)?;
     let destination = match parse(destination)? {
         Location::Local(path) => LocalDestination::Path(path),
         Location::Faux(Faux::Sink) => LocalDestination::Sink,
@@ -215,7 +225,8 @@ pub fn download(
             sources: paths,
             destination,
         },
-        options: options(&args.transfer)?,
+        list,
+        options: options(&args.transfer, &args.rules)?,
     })
 }
 
@@ -302,9 +313,12 @@ pub fn known_hosts_path(
         })
 }
 
-fn split_last(paths: &[OsString]) -> Result<(&OsString, &[OsString]), CommandError> {
+fn split_last(
+    paths: &[OsString],
+    needs_source: bool,
+) -> Result<(&OsString, &[OsString]), CommandError> {
     match paths.split_last() {
-        Some((last, rest)) if !rest.is_empty() => Ok((last, rest)),
+        Some((last, rest)) if !rest.is_empty() || !needs_source => Ok((last, rest)),
         _ => Err(too_few_paths()),
     }
 }
@@ -403,7 +417,7 @@ fn one_port(in_location: Option<u16>, in_option: Option<u16>) -> Result<Option<u
     }
 }
 
-fn options(args: &TransferArgs) -> Result<TransferOptions, CommandError> {
+fn options(args: &TransferArgs, rules: &RuleArgs) -> Result<TransferOptions, CommandError> {
     check_rates(args)?;
     let datagram_max = match args.datagram_size {
         0 => None,
@@ -424,6 +438,7 @@ fn options(args: &TransferArgs) -> Result<TransferOptions, CommandError> {
             ..Preserve::default()
         },
         create_dir: args.create_dir,
+        files: rules::file_rules(rules)?,
         target_rate: args.target_rate,
         min_rate: args.min_rate,
         policy: args.policy,

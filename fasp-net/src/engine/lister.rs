@@ -6,14 +6,15 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use docroot::{Docroot, Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
+use docroot::{Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
-use transfer_spec::{FauxSource, SymlinkPolicy};
+use transfer_spec::{FauxSource, FileRules, SymlinkPolicy};
 
 use super::contents;
 use super::faux::Content;
 use super::pool::{Hand, Item, Offer, Part, Pool};
-use super::sources::{Origin, Source, Sources, Span, failure};
+use super::source_list::{ListWalk, Located as Found, SourceList};
+use super::sources::{Origin, Root, Source, Sources, Span, failure};
 use crate::Error;
 
 /// Pages are closed at this size.
@@ -180,6 +181,7 @@ pub(super) struct Listing {
     entered: Option<EntryPath>,
     pub(super) next: u32,
     suffixes: Suffixes,
+    rules: Arc<FileRules>,
 }
 
 /// The session is gone: nobody takes pages any more.
@@ -199,6 +201,7 @@ impl Listing {
             entered: None,
             next: 0,
             suffixes: Suffixes::default(),
+            rules: Arc::default(),
         }
     }
 
@@ -208,9 +211,16 @@ impl Listing {
     }
 
     pub(super) fn run(&mut self, sources: &Sources) {
+        self.rules = Arc::clone(&sources.rules);
         for source in &sources.items {
             let listed = match source {
-                Source::Tree { root, path } => self.walk(root, path),
+                Source::Tree { root, path, place } => self.walk(&Found {
+                    root: root.clone(),
+                    held: Root::Open(root.clone()),
+                    path: path.clone(),
+                    place: place.clone(),
+                }),
+                Source::List(list) => self.walk_list(list),
                 Source::Faux(faux) => self.make_up(faux),
             };
             if listed.is_err() {
@@ -232,34 +242,70 @@ impl Listing {
         self.close_page().ok();
     }
 
-    fn walk(&mut self, root: &Docroot, source: &EntryPath) -> Result<(), Gone> {
+    fn walk_list(&mut self, list: &SourceList) -> Result<(), Gone> {
+        let mut walk = ListWalk::default();
+        for entry in list.entries() {
+            match walk.locate(list, entry) {
+                Ok(found) => self.walk(&found)?,
+                Err((code, text)) => self.fail_with(entry.source, code, text),
+            }
+            self.close_full_page()?;
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, source: &Found) -> Result<(), Gone> {
         let symlinks = match self.symlinks {
             SymlinkPolicy::Follow => docroot::SymlinkPolicy::Follow,
             SymlinkPolicy::Copy => docroot::SymlinkPolicy::Copy,
             SymlinkPolicy::CopyForce => docroot::SymlinkPolicy::CopyForce,
             SymlinkPolicy::Skip => docroot::SymlinkPolicy::Skip,
         };
-        let base = source.parent().unwrap_or(EntryPath::root());
-        let walk = match root.walk(source, WalkOptions::default().symlinks(symlinks)) {
+        let options = WalkOptions::default().symlinks(symlinks);
+        let mut walk = match source.root.walk(&source.path, options) {
             Ok(walk) => walk,
             Err(error) => {
-                self.fail(source.to_string(), &error);
+                self.fail(source.path.as_bytes(), &error);
                 return Ok(());
             }
         };
-        for entry in walk {
+        let name = source.path.parent().unwrap_or(EntryPath::root());
+        while let Some(entry) = walk.next() {
             match entry {
-                Ok(entry) => match entry.path.strip_prefix(&base) {
-                    Some(path) => self.add(root, &entry, path)?,
-                    None => self.fail(entry.path.to_string(), &docroot::Error::NotFound),
+                Ok(entry) => match self.admits(&entry, &name) && self.add(source, &entry)? {
+                    true => {}
+                    false => walk.skip_directory(),
                 },
-                Err(error) => {
-                    self.fail(docroot::escape_name(&error.path).into_owned(), &error.error);
-                }
+                Err(error) if self.leaves_out(&error.path, &name) => {}
+                Err(error) => self.fail(&error.path, &error.error),
             }
             self.close_full_page()?;
         }
         Ok(())
+    }
+
+    /// Whether the rules let an entry through. They see its path from the source's own name on.
+    fn admits(&self, entry: &Entry, above: &EntryPath) -> bool {
+        let filter = &self.rules.filter;
+        if filter.is_empty() {
+            return true;
+        }
+        let Some(path) = entry.path.strip_prefix(above) else {
+            return true;
+        };
+        match entry.kind() {
+            FileKind::Directory => filter.admits_directory(path.as_bytes()),
+            _ => filter.admits_file(path.as_bytes(), entry.attributes.mtime.seconds),
+        }
+    }
+
+    /// Whether the rules leave out what could not be looked at, which nobody misses then.
+    fn leaves_out(&self, path: &[u8], above: &EntryPath) -> bool {
+        let below = match above.as_bytes() {
+            b"" => path,
+            above => path.get(above.len() + 1..).unwrap_or_default(),
+        };
+        !self.rules.filter.admits_directory(below)
     }
 
     /// Lists files that do not exist.
@@ -267,7 +313,7 @@ impl Listing {
         let name = match EntryPath::parse(faux.name().as_bytes()) {
             Ok(name) => name,
             Err(error) => {
-                self.fail(faux.name().to_owned(), &error);
+                self.fail(faux.name().as_bytes(), &error);
                 return Ok(());
             }
         };
@@ -298,53 +344,88 @@ impl Listing {
                     let size = directory.size_of(number);
                     self.offer(Origin::Faux(content), path, attributes, size)?;
                 }
-                Err(error) => self.fail(directory.name_of(number), &error),
+                Err(error) => self.fail(directory.name_of(number).as_bytes(), &error),
             }
             self.close_full_page()?;
         }
         Ok(())
     }
 
-    fn fail(&mut self, path: String, error: &docroot::Error) {
+    /// Tells both sides of something that cannot be sent.
+    fn fail(&mut self, path: &[u8], error: &docroot::Error) {
         let (code, text) = failure(error);
+        self.fail_with(path, code, text);
+    }
+
+    fn fail_with(&mut self, path: &[u8], code: ErrorCode, text: String) {
+        let record = Record::Unlisted {
+            path,
+            code,
+            text: &text,
+        };
+        record.encode(&mut self.current.page);
+        let path = docroot::escape_name(path).into_owned();
         self.current.failures.push((path, code, text));
     }
 
-    fn add(&mut self, root: &Docroot, entry: &Entry, path: EntryPath) -> Result<(), Gone> {
+    /// Tells both sides of something that is not sent on purpose.
+    fn leave_out(&mut self, path: &EntryPath) {
+        let text = "it is a partial file";
+        let record = Record::LeftOut {
+            path: path.as_bytes(),
+            text,
+        };
+        record.encode(&mut self.current.page);
+        self.current.notices.push(left_out(path.as_bytes(), text));
+    }
+
+    /// Lists an entry; false for one that is left out, with everything in it.
+    fn add(&mut self, source: &Found, entry: &Entry) -> Result<bool, Gone> {
+        let path = match entry.path.strip_prefix(&source.path) {
+            Some(path) => source.place.join(&path),
+            None => Err(docroot::Error::NotFound),
+        };
+        let path = match path {
+            // The destination itself.
+            Ok(path) if path.is_root() => return Ok(true),
+            Ok(path) => path,
+            Err(error) => {
+                self.fail(entry.path.as_bytes(), &error);
+                return Ok(false);
+            }
+        };
         if path.is_reserved(&self.suffixes) {
-            self.current
-                .notices
-                .push(format!("{path} is a partial file and was left out"));
-            return Ok(());
+            self.leave_out(&path);
+            return Ok(false);
         }
         let attributes = attributes(entry);
         match entry.kind() {
             FileKind::Directory => {
                 let path = path.as_bytes();
                 Record::Directory { path, attributes }.encode(&mut self.current.page);
-                Ok(())
             }
             FileKind::Symlink => {
                 let target = entry.target.as_deref().unwrap_or_default();
                 if let Out::Pool(pool) = &self.out {
                     let target = target.to_vec();
-                    return pool.put_first(Item::Link { path, target });
+                    pool.put_first(Item::Link { path, target })?;
+                } else {
+                    self.link(&path, target);
                 }
-                self.link(&path, target);
-                Ok(())
             }
             _ => {
                 let origin = Origin::File {
-                    root: root.clone(),
+                    root: source.held.clone(),
                     path: entry.path.clone(),
                     rule: match self.symlinks {
                         SymlinkPolicy::Follow => LinkRule::FollowBeneath,
                         _ => LinkRule::Refuse,
                     },
                 };
-                self.offer(origin, path, attributes, entry.attributes.size)
+                self.offer(origin, path, attributes, entry.attributes.size)?;
             }
         }
+        Ok(true)
     }
 
     pub(super) fn link(&mut self, path: &EntryPath, target: &[u8]) {
@@ -417,7 +498,7 @@ impl Listing {
                 }
                 .encode(&mut self.current.page);
             }
-            Err(error) => self.fail(path.to_string(), &error),
+            Err(error) => self.fail(path.as_bytes(), &error),
         }
         Ok(())
     }
@@ -543,6 +624,11 @@ pub(super) fn lock(asked: &Asked) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Or
     asked
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The sentence about something that was left out.
+pub(super) fn left_out(path: &[u8], text: &str) -> String {
+    format!("{} was left out: {text}", docroot::escape_name(path))
 }
 
 fn attributes(entry: &Entry) -> Attributes {

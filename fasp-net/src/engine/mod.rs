@@ -22,6 +22,7 @@ mod receiver;
 mod reporter;
 mod sender;
 mod share;
+mod source_list;
 mod sources;
 mod storage;
 
@@ -33,6 +34,7 @@ pub(crate) use lister::{Listed, Lister};
 pub(crate) use pool::{Pool, PoolOwner, Split};
 pub(crate) use receiver::{FirstPage, ReceiverOptions};
 pub(crate) use sender::SenderOptions;
+pub use source_list::{ListEntry, ParseListError, SourceList};
 pub(crate) use sources::beneath;
 pub use sources::{Source, Sources};
 pub(crate) use storage::{Assembly, Rules};

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use fasp_core::{BlockWrite, Event, Rate, Record, Session, Totals};
 
 use super::destination::Destination;
+use super::lister::left_out;
 use super::reporter::Reporter;
 use super::storage::{self, Assembly, Blocks, Gauge, IDLE, Job, QUEUE, Rules};
 use super::storage::{Settled, SettledResult, StorageEvent};
@@ -212,6 +213,10 @@ impl ReceiverProgram {
             StorageEvent::Digest { file, digest } => session.file_digest(file, digest),
             StorageEvent::Listed { files, bytes } => reporter.listed(files, bytes, false),
             StorageEvent::Settled(settled) => self.on_settled(session, reporter, settled),
+            StorageEvent::Missing { path, code, text } => match code {
+                Some(code) => reporter.failed(ShownText::from_bytes(&path), code, &text),
+                None => reporter.notice(&left_out(&path, &text)),
+            },
             StorageEvent::Link => self.links += 1,
             StorageEvent::End { files } => {
                 self.expected = Some(u64::from(files));

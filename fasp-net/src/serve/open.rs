@@ -254,7 +254,8 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
             })
         }
         Direction::Download => {
-            let sources = Sources::beneath(&grant.root, &open.sources)?;
+            let rules = open.files.take().unwrap_or_default();
+            let sources = Sources::beneath(&grant.root, &open.sources, &rules)?;
             let split = Split {
                 threshold: open.split_threshold.unwrap_or(0),
                 sessions: open.session_count,

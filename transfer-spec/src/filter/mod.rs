@@ -71,6 +71,13 @@ impl Filter {
         })
     }
 
+    /// Leaves out files, never directories, that changed after or before these times.
+    #[must_use]
+    pub fn with_ages(mut self, newer_than: Option<i64>, older_than: Option<i64>) -> Self {
+        (self.newer_than, self.older_than) = (newer_than, older_than);
+        self
+    }
+
     /// The rules in their order.
     pub fn rules(&self) -> &[FilterRule] {
         &self.rules

@@ -76,6 +76,13 @@ pub(super) enum StorageEvent {
     Listed { files: u64, bytes: u64 },
     /// Results.
     Settled(Vec<Settled>),
+    /// The sender cannot send something, or left it out.
+    Missing {
+        path: Vec<u8>,
+        /// Why it failed; nothing when it was left out on purpose.
+        code: Option<ErrorCode>,
+        text: String,
+    },
     /// A link waits for the end.
     Link,
     /// The list is complete.
@@ -303,10 +310,20 @@ impl Storage {
             Record::SourceFailed { file, code, text } => {
                 self.writer.source_failed(file, code, text);
             }
+            Record::Unlisted { path, code, text } => self.missing(path, Some(code), text),
+            Record::LeftOut { path, text } => self.missing(path, None, text),
             Record::End { files } => self.voice.tell(StorageEvent::End { files }),
             _ => return None,
         }
         Some(Ok(()))
+    }
+
+    fn missing(&self, path: &[u8], code: Option<ErrorCode>, text: &str) {
+        self.voice.tell(StorageEvent::Missing {
+            path: path.to_vec(),
+            code,
+            text: text.to_owned(),
+        });
     }
 
     fn file(
