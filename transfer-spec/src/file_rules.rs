@@ -1,6 +1,6 @@
 //! What of the sources is sent and under which names, and what becomes of files at both ends.
 
-use crate::Filter;
+use crate::{FileChecksum, Filter};
 
 /// The rules about files of one transfer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct FileRules {
     pub delete_absent: bool,
     /// Nothing is changed anywhere: what would be sent is only told.
     pub dry_run: bool,
+    /// What the client tells of every file that arrived; it does not travel.
+    pub checksum: FileChecksum,
     /// The sources are counted first, so that the totals are known.
     pub precalculate: bool,
 }

@@ -28,4 +28,4 @@ pub use file_rules::{
 };
 pub use filter::Filter;
 pub use location::{Host, Location, ParseLocationError, RemoteLocation};
-pub use policy::{Direction, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
+pub use policy::{Direction, FileChecksum, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};

@@ -5,6 +5,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt as _, path::PathBuf};
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::TypedValueParser as _,
 };
+use transfer_spec::FileChecksum;
 use transfer_spec::filter::{FilterAction, FilterRule, Pattern};
 
 use super::value::{self, Moment};
@@ -33,6 +34,44 @@ pub struct RuleArgs {
     /// Keep what is behind DIR of each source's path, instead of its last name
     #[arg(long, alias = "src-base", value_name = "DIR")]
     pub source_base: Option<OsString>,
+    /// Only say what would be transferred and deleted
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Count the sources first, so that the progress has a percentage from the start
+    #[arg(long, alias = "precalculate-job-size")]
+    pub precalculate: bool,
+    /// Tell the checksum of each file that arrived: md5, sha1, sha256, sha384 or sha512
+    #[arg(long, alias = "file-checksum", value_name = "KIND", default_value = "none", value_parser = checksum)]
+    pub checksum: FileChecksum,
+    /// Write what became of each file to aspera-transfer-ID-manifest.txt in DIR
+    #[arg(long, value_name = "DIR")]
+    pub file_manifest: Option<PathBuf>,
+    /// Keep files that are replaced as NAME.yyyy.mm.dd.hh.mm.ss.INDEX.EXTENSION
+    #[arg(long)]
+    pub save_before_overwrite: bool,
+    /// Delete what the destination has and the source directories do not
+    #[arg(long, conflicts_with_all = ["exclude_newer_than", "exclude_older_than"])]
+    pub delete_before_transfer: bool,
+    /// Remove each source file once it has arrived
+    #[arg(long)]
+    pub remove_after_transfer: bool,
+    /// Move each source file below DIR once it has arrived
+    #[arg(long, value_name = "DIR", conflicts_with = "remove_after_transfer")]
+    pub move_after_transfer: Option<OsString>,
+    /// Remove directories below the sources that are empty then
+    #[arg(long)]
+    pub remove_empty_directories: bool,
+    /// Remove the source directories themselves too, if they are empty then
+    #[arg(long)]
+    pub remove_empty_source_directory: bool,
+    /// Treat sources that were skipped, because the destination has them, like those that arrived
+    #[arg(long)]
+    pub remove_skipped: bool,
+}
+
+fn checksum(text: &str) -> Result<FileChecksum, String> {
+    let names: Vec<_> = FileChecksum::ALL.iter().map(|v| v.name()).collect();
+    value::one_of(text, &names)
 }
 
 /// Include and exclude rules in the order in which they were typed, which counts.

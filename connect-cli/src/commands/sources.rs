@@ -9,6 +9,7 @@ use fasp_net::{
 };
 use transfer_spec::FileRules;
 
+use super::standard::Spool;
 use crate::{
     error::CommandError,
     resolve::{ListFile, LocalSource, Work},
@@ -25,16 +26,22 @@ pub(super) fn job(
     work: Work,
     list: Option<ListFile>,
     rules: &mut FileRules,
-) -> Result<Job, CommandError> {
+) -> Result<(Job, Option<Spool>), CommandError> {
+    let mut spool = None;
+    if let Work::Upload { sources, .. } = &work
+        && let [LocalSource::StandardInput(size)] = sources[..]
+    {
+        spool = Some(Spool::read(size)?);
+    }
     let list = list.map(|list| read(&list, rules)).transpose()?;
-    Ok(match work {
+    let job = match work {
         Work::Upload {
             sources,
             destination,
         } => Job::Upload {
             sources: match list {
                 Some(list) => Sources::new(vec![Source::List(list.into())])?,
-                None => local(sources, rules)?,
+                None => local(sources, spool.as_ref(), rules)?,
             },
             destination,
         },
@@ -48,14 +55,20 @@ pub(super) fn job(
             },
             destination,
         },
-    })
+    };
+    Ok((job, spool))
 }
 
-fn local(sources: Vec<LocalSource>, rules: &FileRules) -> Result<Sources, fasp_net::Error> {
+fn local(
+    sources: Vec<LocalSource>,
+    spool: Option<&Spool>,
+    rules: &FileRules,
+) -> Result<Sources, fasp_net::Error> {
     let base = rules.source_base.as_deref();
     let items = sources.into_iter().map(|source| match source {
         LocalSource::Path(path) => Source::local_with_base(&path, base),
         LocalSource::Faux(faux) => Ok(Source::Faux(faux)),
+        LocalSource::StandardInput(_) => spool.map_or(Err(fasp_net::Error::Nothing), Spool::source),
     });
     Sources::new(items.collect::<Result<_, _>>()?)
 }

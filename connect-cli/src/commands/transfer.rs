@@ -8,8 +8,10 @@ use tokio::runtime::Runtime;
 
 use super::{
     connection::{self, Reached},
+    manifest::Manifest,
     signals::Signals,
     sources::job,
+    standard::Collected,
     transfer_log::TransferLog,
 };
 use crate::{
@@ -29,15 +31,22 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         carrier,
         work,
         list,
+        to_standard_output,
+        manifest,
         mut options,
     } = request;
     // A misspelt file is found before anybody is asked for a password.
-    let job = job(work, list, &mut options.files)?;
+    let (mut job, _spool) = job(work, list, &mut options.files)?;
+    let collected = collect(ui, to_standard_output, &mut job)?;
+    let mut manifest = Manifest::new(manifest)?;
     let log = TransferLog::new(&server, &options);
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let starting = start(&server, &carrier, job, &options);
     let (transfer, connected) = runtime.block_on(signals.unless(starting))?;
-    let mut reporter = ui.reporter();
+    let mut reporter = match collected {
+        Some(_) => ui.quiet_reporter(),
+        None => ui.reporter(),
+    };
     let stop = Stop {
         remote: transfer.remote(),
         ui: *ui,
@@ -46,7 +55,10 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
     runtime.spawn(stop.on_signal(signals));
     let followed = ui::follow(
         &mut reporter,
-        transfer.events().iter().inspect(|event| log.event(event)),
+        transfer.events().iter().inspect(|event| {
+            log.event(event);
+            manifest.event(event);
+        }),
     );
     if followed.is_err() {
         transfer.remote().cancel();
@@ -58,8 +70,35 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         what: "the events of the transfer".to_owned(),
         source,
     })?;
+    let written = manifest.finish(result.as_ref().err());
     result?;
-    Ok(())
+    if let Some(collected) = collected.filter(|_| !options.files.dry_run) {
+        collected.write_out(ui)?;
+    }
+    written
+}
+
+/// Sends what is fetched to a place from where it goes to standard output.
+fn collect(
+    ui: &Ui,
+    to_standard_output: bool,
+    job: &mut Job,
+) -> Result<Option<Collected>, CommandError> {
+    let Job::Download { destination, .. } = job else {
+        return Ok(None);
+    };
+    if !to_standard_output {
+        return Ok(None);
+    }
+    if ui.is_json() {
+        return Err(CommandError::arguments(
+            "standard output cannot have both the file and the events",
+            "leave --json out, or name a file as the destination",
+        ));
+    }
+    let collected = Collected::new()?;
+    *destination = collected.destination();
+    Ok(Some(collected))
 }
 
 /// Starts the transfer; what is returned beside it has to live as long.

@@ -1,13 +1,13 @@
 //! From options about files to the rules of a transfer.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt as _,
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use transfer_spec::{FileRules, Filter};
+use transfer_spec::{AfterTransfer, EmptyDirectories, FileRules, Filter, SourceFate};
 
 use crate::{
     args::{Moment, RuleArgs},
@@ -47,6 +47,45 @@ pub(super) fn no_sources_beside(
     ))
 }
 
+/// Whether a location is standard input or output: `-`, or `stdio://` as `ascp` names them.
+pub(super) fn is_standard(location: &OsStr) -> bool {
+    location == "-" || location == "stdio://"
+}
+
+/// The size of standard input as a source, if it is one and its size is named: `stdio:///?SIZE`.
+pub(super) fn standard_input(source: &OsStr) -> Result<Option<Option<u64>>, CommandError> {
+    if is_standard(source) {
+        return Ok(Some(None));
+    }
+    let Some(size) = source.to_str().and_then(|s| s.strip_prefix("stdio:///?")) else {
+        return Ok(None);
+    };
+    let size = size.parse().map_err(|_| {
+        CommandError::arguments(
+            format!("'{size}' is no number of bytes"),
+            "write stdio:///?SIZE, or - to send all there is",
+        )
+    })?;
+    Ok(Some(Some(size)))
+}
+
+/// Standard input is one file or one list.
+pub(super) fn one_reader(
+    list: Option<&ListFile>,
+    sources: &[OsString],
+) -> Result<(), CommandError> {
+    let is_read = |s: &&OsString| is_standard(s) || s.as_bytes().starts_with(b"stdio:///?");
+    let mut readers = sources.iter().filter(is_read).count();
+    readers += usize::from(list.is_some_and(|list| is_standard(list.path.as_os_str())));
+    if readers < 2 && (readers == 0 || sources.len() < 2) {
+        return Ok(());
+    }
+    Err(CommandError::arguments(
+        "standard input is one file, and the only source",
+        "send it in a transfer of its own",
+    ))
+}
+
 /// For a download, the one source says on which server, and below which directory, the listed ones are.
 pub(super) fn one_source_above(
     list: Option<&ListFile>,
@@ -82,6 +121,40 @@ pub(super) fn file_rules(args: &RuleArgs) -> Result<FileRules, CommandError> {
         filter: filter.with_ages(time(args.exclude_newer_than), time(args.exclude_older_than)),
         source_base: base,
         is_list: args.file_list.is_some() || args.file_pair_list.is_some(),
-        ..FileRules::default()
+        names: Vec::new(),
+        after: after(args)?,
+        save_existing: args.save_before_overwrite,
+        delete_absent: args.delete_before_transfer,
+        dry_run: args.dry_run,
+        precalculate: args.precalculate,
+        checksum: args.checksum,
     })
+}
+
+fn after(args: &RuleArgs) -> Result<AfterTransfer, CommandError> {
+    let fate = match &args.move_after_transfer {
+        Some(path) => SourceFate::Move(path.as_bytes().to_vec()),
+        None if args.remove_after_transfer => SourceFate::Remove,
+        None => SourceFate::Stay,
+    };
+    let directories = match (
+        args.remove_empty_source_directory,
+        args.remove_empty_directories,
+    ) {
+        (true, _) => EmptyDirectories::RemoveAll,
+        (false, true) => EmptyDirectories::RemoveBelow,
+        (false, false) => EmptyDirectories::Stay,
+    };
+    let after = AfterTransfer {
+        skipped_too: args.remove_skipped,
+        fate,
+        directories,
+    };
+    if after.fate == SourceFate::Stay && after != AfterTransfer::default() {
+        return Err(CommandError::arguments(
+            "directories and skipped files go only where files go",
+            "add --remove-after-transfer or --move-after-transfer DIR",
+        ));
+    }
+    Ok(after)
 }

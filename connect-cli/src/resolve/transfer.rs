@@ -37,6 +37,10 @@ pub struct TransferRequest {
     pub work: Work,
     /// The file with the sources, if they are not named.
     pub list: Option<ListFile>,
+    /// What is fetched goes to standard output instead.
+    pub to_standard_output: bool,
+    /// The directory for the manifest, if one is written.
+    pub manifest: Option<PathBuf>,
     /// The policies.
     pub options: TransferOptions,
 }
@@ -119,6 +123,8 @@ pub enum LocalSource {
     Path(PathBuf),
     /// Synthetic files.
     Faux(FauxSource),
+    /// Standard input; of so many bytes, where that is known.
+    StandardInput(Option<u64>),
 }
 
 /// Resolves `upload`.
@@ -142,22 +148,26 @@ pub fn upload(
             "name it as [USER@]HOST:PATH; to fetch files, use connect-cli download",
         ));
     };
+    rules::one_reader(list.as_ref(), sources)?;
     let sources = sources
         .iter()
-        .map(|source| match parse(source)? {
-            Location::Local(path) => Ok(LocalSource::Path(path)),
-            Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
-            Location::Faux(Faux::Sink) => Err(CommandError::arguments(
-                "faux:// alone is a destination and holds no files",
-                "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
-            )),
-            Location::Remote(_) => Err(CommandError::arguments(
-                format!("the source '{}' is on another machine", shown(source)),
-                format!(
-                    "for a local file with a colon in its name, write ./{}",
-                    shown(source)
-                ),
-            )),
+        .map(|source| match rules::standard_input(source)? {
+            Some(size) => Ok(LocalSource::StandardInput(size)),
+            None => match parse(source)? {
+                Location::Local(path) => Ok(LocalSource::Path(path)),
+                Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
+                Location::Faux(Faux::Sink) => Err(CommandError::arguments(
+                    "faux:// alone is a destination and holds no files",
+                    "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
+                )),
+                Location::Remote(_) => Err(CommandError::arguments(
+                    format!("the source '{}' is on another machine", shown(source)),
+                    format!(
+                        "for a local file with a colon in its name, write ./{}",
+                        shown(source)
+                    ),
+                )),
+            },
         })
         .collect::<Result<_, _>>()?;
     let (server, carrier, destination) = connection(remote, args.connection, variable)?;
@@ -169,6 +179,8 @@ pub fn upload(
             destination,
         },
         list,
+        to_standard_output: false,
+        manifest: args.rules.file_manifest.clone(),
         options: options(&args.transfer, &args.rules)?,
     })
 }
@@ -185,25 +197,36 @@ pub fn download(
     let list = rules::list_file(&args.rules);
     let (destination, sources) = split_last(&args.paths, true)?;
     rules::one_source_above(list.as_ref(), sources)?;
-    let destination = match parse(destination)? {
-        Location::Local(path) => LocalDestination::Path(path),
-        Location::Faux(Faux::Sink) => LocalDestination::Sink,
-        Location::Faux(Faux::Source(_)) => {
-            return Err(CommandError::arguments(
-                format!("the destination '{}' is a source", shown(destination)),
-                "to throw away what arrives, write faux://",
-            ));
-        }
-        Location::Remote(_) => {
-            return Err(CommandError::arguments(
-                format!(
-                    "the destination '{}' is on another machine",
-                    shown(destination)
-                ),
-                "name a path here; to send files, use connect-cli upload",
-            ));
-        }
+    let to_standard_output = rules::is_standard(destination);
+    let destination = match parse(destination) {
+        _ if to_standard_output => LocalDestination::Sink,
+        Err(error) => return Err(error),
+        Ok(location) => match location {
+            Location::Local(path) => LocalDestination::Path(path),
+            Location::Faux(Faux::Sink) => LocalDestination::Sink,
+            Location::Faux(Faux::Source(_)) => {
+                return Err(CommandError::arguments(
+                    format!("the destination '{}' is a source", shown(destination)),
+                    "to throw away what arrives, write faux://",
+                ));
+            }
+            Location::Remote(_) => {
+                return Err(CommandError::arguments(
+                    format!(
+                        "the destination '{}' is on another machine",
+                        shown(destination)
+                    ),
+                    "name a path here; to send files, use connect-cli upload",
+                ));
+            }
+        },
     };
+    if to_standard_output && (sources.len() > 1 || list.is_some()) {
+        return Err(CommandError::arguments(
+            "only one file can be written to standard output",
+            "name one source",
+        ));
+    }
     let mut remotes = sources.iter().map(|source| remote(source));
     let first = remotes.next().unwrap_or_else(|| Err(too_few_paths()))?;
     let mut paths = vec![first.path.clone()];
@@ -226,6 +249,8 @@ pub fn download(
             destination,
         },
         list,
+        to_standard_output,
+        manifest: args.rules.file_manifest.clone(),
         options: options(&args.transfer, &args.rules)?,
     })
 }

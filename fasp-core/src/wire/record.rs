@@ -148,6 +148,9 @@ pub enum Record<'a> {
     End {
         /// How many file numbers were used: 0 to `files - 1`.
         files: u32,
+        /// How many records have no file number: `Directory`, `Unlisted`, `LeftOut`, `Counted` and `Prune`. Pages may
+        /// arrive in any order, so that only their count tells that none is still on its way.
+        loose: u32,
     },
     /// Send these files whole.
     Want {
@@ -186,6 +189,11 @@ pub enum Record<'a> {
         /// For people.
         text: &'a str,
     },
+    /// This was not in the list and has been deleted.
+    Deleted {
+        /// Path relative to the destination.
+        path: &'a [u8],
+    },
     /// Every number has its result.
     Complete(Totals),
 }
@@ -223,6 +231,7 @@ const SKIP: u8 = 34;
 const DONE: u8 = 35;
 const FAILED: u8 = 36;
 const COMPLETE: u8 = 37;
+const DELETED: u8 = 38;
 
 impl<'a> Record<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -294,6 +303,7 @@ impl<'a> Record<'a> {
             },
             END => Self::End {
                 files: reader.varint_u32()?,
+                loose: reader.varint_u32()?,
             },
             WANT => {
                 let (first, count) = decode_run(reader)?;
@@ -318,6 +328,9 @@ impl<'a> Record<'a> {
                 let (file, code, text) = decode_failure(reader)?;
                 Self::Failed { file, code, text }
             }
+            DELETED => Self::Deleted {
+                path: reader.length_prefixed(MAX_PATH)?,
+            },
             COMPLETE => Self::Complete(Totals {
                 done: reader.varint()?,
                 skipped: reader.varint()?,
@@ -401,9 +414,10 @@ impl<'a> Record<'a> {
                 put_varint(out, *bytes);
             }
             Self::Prune { path } => put_bytes(out, PRUNE, None, path),
-            Self::End { files } => {
+            Self::End { files, loose } => {
                 out.push(END);
                 put_varint(out, u64::from(*files));
+                put_varint(out, u64::from(*loose));
             }
             Self::Want { first, count } => put_run(out, WANT, *first, *count),
             Self::WantFrom { file, held } => {
@@ -414,6 +428,7 @@ impl<'a> Record<'a> {
             Self::Skip { first, count } => put_run(out, SKIP, *first, *count),
             Self::Done { first, count } => put_run(out, DONE, *first, *count),
             Self::Failed { file, code, text } => put_failure(out, FAILED, *file, *code, text),
+            Self::Deleted { path } => put_bytes(out, DELETED, None, path),
             Self::Complete(totals) => {
                 out.push(COMPLETE);
                 for value in [totals.done, totals.skipped, totals.failed, totals.bytes] {
@@ -632,7 +647,10 @@ mod tests {
                 bytes: 1 << 50,
             },
             Record::Prune { path: b"" },
-            Record::End { files: 10 },
+            Record::End {
+                files: 10,
+                loose: 3,
+            },
             Record::Want { first: 0, count: 3 },
             Record::WantFrom {
                 file: 1,
@@ -645,6 +663,7 @@ mod tests {
                 code: ErrorCode::NoSpace,
                 text: "full",
             },
+            Record::Deleted { path: b"a/old" },
             Record::Complete(Totals {
                 done: 1,
                 skipped: 2,

@@ -6,7 +6,7 @@ use minicbor::{
     encode::{Error as EncodeError, Write},
 };
 use transfer_spec::filter::{FilterAction, FilterRule, MAX_RULES, Pattern};
-use transfer_spec::{AfterTransfer, EmptyDirectories, FileRules, Filter, SourceFate};
+use transfer_spec::{AfterTransfer, EmptyDirectories, FileChecksum, FileRules, Filter, SourceFate};
 
 use super::wire;
 
@@ -101,6 +101,7 @@ impl TryFrom<Travelling> for FileRules {
             delete_absent: has(DELETE_ABSENT),
             dry_run: has(DRY_RUN),
             precalculate: has(PRECALCULATE),
+            checksum: FileChecksum::None,
         })
     }
 }

@@ -57,6 +57,7 @@ prop_compose! {
             delete_absent,
             dry_run,
             precalculate,
+            ..FileRules::default()
         }
     }
 }

@@ -9,12 +9,14 @@
 //!
 //! Queues between threads are bounded; the session thread never waits for a disk but for the file it reads.
 
+mod checksum;
 mod command;
 mod commit;
 mod contents;
 mod destination;
 mod driver;
 mod faux;
+mod finisher;
 mod first;
 mod lister;
 mod pool;

@@ -59,6 +59,18 @@ pub(super) struct Located {
     pub(super) place: EntryPath,
 }
 
+impl Located {
+    /// A source that was named, whose root is held open.
+    pub(super) fn held(root: &Docroot, path: &EntryPath, place: &EntryPath) -> Self {
+        Self {
+            root: root.clone(),
+            held: Root::Open(root.clone()),
+            path: path.clone(),
+            place: place.clone(),
+        }
+    }
+}
+
 impl SourceList {
     /// Takes a list of sources, which keep their last name, or what is behind `base`.
     ///

@@ -14,6 +14,7 @@ use fasp_core::session::BlockRead;
 use transfer_spec::{Faux, FauxSource, FileRules, Location, PlaceError, place_of};
 
 use super::faux::Content;
+use super::finisher::Aftermath;
 use super::source_list::SourceList;
 use crate::Error;
 
@@ -42,6 +43,8 @@ pub struct Sources {
     pub items: Vec<Source>,
     /// What of them is sent, and what becomes of them.
     pub(crate) rules: Arc<FileRules>,
+    /// What becomes of them, if anything does.
+    pub(crate) aftermath: Option<Arc<Aftermath>>,
 }
 
 impl Sources {
@@ -53,15 +56,22 @@ impl Sources {
         if items.is_empty() {
             Err(Error::Nothing)
         } else {
-            let rules = Arc::default();
-            Ok(Self { items, rules })
+            Ok(Self {
+                items,
+                rules: Arc::default(),
+                aftermath: None,
+            })
         }
     }
 
     /// Sets the rules about files. Where the sources go was decided when they were made.
-    pub(crate) fn under(mut self, rules: &FileRules) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::File`] for a directory that they should move to and that cannot be.
+    pub(crate) fn under(mut self, rules: &FileRules) -> Result<Self, Error> {
         self.rules = Arc::new(rules.clone());
-        self
+        self.aftermath = Aftermath::local(&self.rules)?;
+        Ok(self)
     }
 
     /// Takes local paths as the user named them; each must exist.
@@ -99,7 +109,12 @@ impl Sources {
                 false => Source::existing(root, path, place).map_err(failed)?,
             });
         }
-        Ok(Self::new(items)?.under(rules))
+        let rules = Arc::new(rules.clone());
+        Ok(Self {
+            items: Self::new(items)?.items,
+            aftermath: Aftermath::beneath(&rules, root)?,
+            rules,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use fasp_core::{
     AddressToken, KeyMaterial, PathMemory, Rate, RateLimits, Role, SessionConfig, SessionId, Side,
     TransferId,
 };
-use transfer_spec::{AfterTransfer, Direction, FileRules, Filter};
+use transfer_spec::{AfterTransfer, Direction, FileChecksum, FileRules, Filter};
 use zeroize::Zeroizing;
 
 use super::multi::{Shared, Wanted};
@@ -260,7 +260,7 @@ impl Plan {
                 sources,
                 destination,
             } => {
-                let sources = sources.under(&options.files);
+                let sources = sources.under(&options.files)?;
                 let split = Split {
                     threshold: options.split_threshold,
                     sessions: options.sessions.most().into(),
@@ -394,6 +394,7 @@ pub(super) fn rules(options: &TransferOptions) -> Rules {
         resume,
         preserve,
         symlinks,
+        files: Arc::new(options.files.clone()),
     }
 }
 
@@ -468,7 +469,10 @@ fn is_directory(options: &TransferOptions) -> bool {
 
 /// What the server has to know of the rules: how it sends, or what it does with what it receives.
 fn travelling(options: &TransferOptions, direction: Direction) -> Option<FileRules> {
-    let files = options.files.clone();
+    let files = FileRules {
+        checksum: FileChecksum::None,
+        ..options.files.clone()
+    };
     let files = match direction {
         Direction::Download => files,
         Direction::Upload => FileRules {
