@@ -93,7 +93,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (0, source.len() as u64, b"file".as_slice(), Attributes::default());
     ends[0].session.announce(file, size);
     ends[0].session.send_record(&Record::File { file, name, attributes, size });
-    ends[0].session.end_list(1);
+    ends[0].session.end_list(1, 0);
     while !ends.iter().all(|end| end.session.is_closed()) {
         ends[0].step(&mut source)?;
         ends[1].step(&mut copy)?;

@@ -20,6 +20,7 @@ use fasp_net::{
     transfer::LocalDestination,
 };
 use fasp_server::log::LogFormat;
+use transfer_spec::filter::FilterAction;
 use transfer_spec::{FauxSource, OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
 /// A command line with nothing but the arguments under test.
@@ -192,6 +193,45 @@ fn a_download_takes_several_sources_of_one_server() {
 }
 
 #[test]
+fn a_transfer_needs_a_source_or_a_list_of_them() {
+    let (message, _) = refused(upload("only-one"));
+    assert!(message.contains("a source and a destination"), "{message}");
+    refused(upload("h:a"));
+    refused(download("h:a"));
+    let request = upload("--file-list names h:a").unwrap();
+    assert!(request.options.files.is_list);
+    refused(upload("--file-list names a h:a"));
+    let request = download("--file-pair-list - h:a .").unwrap();
+    assert!(request.list.unwrap().has_pairs);
+    refused(download("--file-list names h:a h:b ."));
+}
+
+#[test]
+fn filters_keep_the_order_of_the_command_line() {
+    let request = upload("-E a -N b --exclude=c --include d -E -e x h:y").unwrap();
+    let rules: Vec<_> = (request.options.files.filter.rules().iter())
+        .map(|rule| {
+            (
+                rule.action == FilterAction::Include,
+                rule.pattern.as_bytes(),
+            )
+        })
+        .collect();
+    let (include, exclude) = (true, false);
+    let expected = [
+        (exclude, &b"a"[..]),
+        (include, b"b"),
+        (exclude, b"c"),
+        (include, b"d"),
+        (exclude, b"-e"),
+    ];
+    assert_eq!(rules, expected);
+    assert!(upload("--exclude-newer-than -86400 x h:y").is_ok());
+    assert!(parse::<UploadArgs>("-E [ab x h:y").is_err());
+    assert!(parse::<UploadArgs>("--exclude-older-than soon x h:y").is_err());
+}
+
+#[test]
 fn a_listing_needs_a_server() {
     assert_eq!(ls("lea@host:in").unwrap().path, b"in");
     assert!(ls("in").is_err());
@@ -271,7 +311,6 @@ fn w32_values_out_of_range_do_not_parse() {
         "--policy turbo a h:b",
         "--overwrite maybe a h:b",
         "-c rot13 a h:b",
-        "only-one",
     ] {
         let error = parse::<UploadArgs>(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");

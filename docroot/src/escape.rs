@@ -15,6 +15,8 @@ use std::fmt::{self, Write as _};
 /// ```
 pub fn escape_name(name: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(name) {
+        // Nearly every name, told without a look at single characters.
+        Ok(text) if is_plain(name) => Cow::Borrowed(text),
         Ok(text) if !text.chars().any(is_escaped) => Cow::Borrowed(text),
         _ => Cow::Owned(Escaped(name).to_string()),
     }
@@ -59,6 +61,12 @@ impl fmt::Display for Escaped<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether there are only printable ASCII characters, and no backslash.
+fn is_plain(name: &[u8]) -> bool {
+    name.iter()
+        .all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\')
 }
 
 fn is_escaped(c: char) -> bool {

@@ -46,6 +46,7 @@ mod portable;
 mod publish;
 mod resolve;
 mod root;
+mod saved;
 mod source;
 mod stale;
 mod state;

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::path::{EntryPath, MAX_LINK_TARGET};
 use crate::publish::Existing;
 use crate::root::Docroot;
+use crate::saved::save;
 
 /// Returns true if a link that lies at `link` and says `target` stays beneath the root, judged by
 /// the words alone (P-5).
@@ -85,7 +86,7 @@ impl Dir {
         }
         match (symlinkat(target, self.as_fd(), name), existing) {
             (Ok(()), _) => return Ok(()),
-            (Err(Errno::EXIST), Existing::Replace) => {}
+            (Err(Errno::EXIST), Existing::Replace | Existing::Save) => {}
             (Err(errno), _) => return Err(Error::open(errno, Error::Write)),
         }
         if self
@@ -93,6 +94,9 @@ impl Dir {
             .is_some_and(|a| a.kind == FileKind::Directory)
         {
             return Err(Error::IsADirectory);
+        }
+        if existing == Existing::Save {
+            save(self, name)?;
         }
         let temporary = self.temporary_name();
         symlinkat(target, self.as_fd(), &temporary[..])

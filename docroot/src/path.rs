@@ -300,6 +300,11 @@ impl Suffixes {
         &self.checkpoint
     }
 
+    /// Whether a name is that of an unfinished file of ours.
+    pub fn is_unfinished(&self, name: &[u8]) -> bool {
+        self.reserve(name)
+    }
+
     pub(crate) fn reserve(&self, name: &[u8]) -> bool {
         name.ends_with(&self.partial) || name.ends_with(&self.checkpoint)
     }

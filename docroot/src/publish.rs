@@ -14,6 +14,7 @@ use crate::filesystem::Filesystem;
 use crate::partial::{Unpublished, apply, create_new, sync_data, write_all_at};
 use crate::path::EntryPath;
 use crate::root::Docroot;
+use crate::saved::save;
 
 /// What happens when the final name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Existing {
     /// A file is replaced in one step; so is a link, which is not followed. A file that this
     /// account may not write stays, and so does a directory.
     Replace,
+    /// The same, and a file that is replaced keeps a name with the time in it.
+    Save,
 }
 
 /// A complete file under its temporary name, neither durable nor published yet.
@@ -91,7 +94,11 @@ impl Finished {
             ..
         } = &self.unpublished;
         match rename_without_replacing((dir, temporary), (dir, name)) {
-            Err(Errno::EXIST) if self.existing == Existing::Replace => {
+            Err(Errno::EXIST) if self.existing != Existing::Refuse => {
+                if self.existing == Existing::Save {
+                    check_replaceable((dir, name))?;
+                    save(dir, name)?;
+                }
                 replace((dir, temporary), (dir, name))?;
             }
             Err(errno) => return Err(renaming(errno)),
@@ -288,7 +295,10 @@ impl Docroot {
         let (to_dir, to) = self.parent_dir(to)?;
         to_dir.check_final_name(to)?;
         match rename_without_replacing((&from_dir, from), (&to_dir, to)) {
-            Err(Errno::EXIST) if existing == Existing::Replace => {
+            Err(Errno::EXIST) if existing != Existing::Refuse => {
+                if existing == Existing::Save {
+                    save(&to_dir, to)?;
+                }
                 replace((&from_dir, from), (&to_dir, to))
             }
             result => result.map_err(renaming),
@@ -300,7 +310,7 @@ impl Docroot {
 type Place<'a> = (&'a Dir, &'a [u8]);
 
 /// Renames unless the new name is taken.
-fn rename_without_replacing(from: Place<'_>, to: Place<'_>) -> Result<(), Errno> {
+pub(crate) fn rename_without_replacing(from: Place<'_>, to: Place<'_>) -> Result<(), Errno> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     if to
         .0
@@ -344,6 +354,11 @@ fn link_and_unlink(from: Place<'_>, to: Place<'_>) -> Result<(), Errno> {
 
 /// Renames over what is there, if that is a file this account may write, or a link.
 fn replace(from: Place<'_>, to: Place<'_>) -> Result<()> {
+    check_replaceable(to)?;
+    renameat(from.0, from.1, to.0, to.1).map_err(renaming)
+}
+
+fn check_replaceable(to: Place<'_>) -> Result<()> {
     match to.0.stat(to.1)?.map(|attributes| attributes.kind) {
         Some(FileKind::Directory) => return Err(Error::IsADirectory),
         Some(FileKind::File) => {
@@ -355,10 +370,10 @@ fn replace(from: Place<'_>, to: Place<'_>) -> Result<()> {
         }
         _ => {}
     }
-    renameat(from.0, from.1, to.0, to.1).map_err(renaming)
+    Ok(())
 }
 
-fn renaming(errno: Errno) -> Error {
+pub(crate) fn renaming(errno: Errno) -> Error {
     match errno {
         Errno::EXIST | Errno::NOTEMPTY => Error::AlreadyExists,
         Errno::ISDIR => Error::IsADirectory,

@@ -13,6 +13,7 @@ use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::partial::clear_nonblock;
 use crate::path::EntryPath;
+use crate::publish::{rename_without_replacing, renaming};
 use crate::resolve::LinkRule;
 use crate::root::Docroot;
 
@@ -45,17 +46,47 @@ impl Docroot {
         SourceFile::new(self.open_beneath(path.as_bytes(), flags, rule)?)
     }
 
-    /// Removes a file after it was sent, if it still is what was sent (P-11).
+    /// Removes a file or link after it was sent, if it still is what was sent (P-11).
     ///
     /// # Errors
     /// [`Error::SourceChanged`] if another file or another version has the name now; as
     /// [`Dir::remove_file`] otherwise.
     pub fn remove_source(&self, path: &EntryPath, sent: &Identity) -> Result<()> {
+        let (dir, name) = self.sent_source(path, sent)?;
+        dir.remove_file(name)
+    }
+
+    /// Moves a file or link after it was sent to `to` beneath another root, if it still is what was sent (P-11).
+    /// Directories on the way are made.
+    ///
+    /// # Errors
+    /// As [`Docroot::remove_source`]; [`Error::AlreadyExists`] when the name there is taken, [`Error::Rename`] between
+    /// file systems.
+    pub fn move_source(
+        &self,
+        path: &EntryPath,
+        sent: &Identity,
+        root: &Self,
+        to: &EntryPath,
+    ) -> Result<()> {
+        let (dir, name) = self.sent_source(path, sent)?;
+        let parent = to.parent().unwrap_or(EntryPath::root());
+        let target = root.create_dirs(&parent, 0o777)?;
+        let to = to.file_name().unwrap_or(name);
+        target.check_final_name(to)?;
+        rename_without_replacing((&dir, name), (&target, to)).map_err(renaming)
+    }
+
+    /// Returns directory and name of something that was sent, if it is still there.
+    fn sent_source<'a>(&self, path: &'a EntryPath, sent: &Identity) -> Result<(Dir, &'a [u8])> {
         let (dir, name) = self.parent_dir(path)?;
         match dir.stat(name)? {
             None => Err(Error::NotFound),
-            Some(now) if now.kind == FileKind::File && now.identity() == *sent => {
-                dir.remove_file(name)
+            Some(now)
+                if matches!(now.kind, FileKind::File | FileKind::Symlink)
+                    && now.identity() == *sent =>
+            {
+                Ok((dir, name))
             }
             Some(_) => Err(Error::SourceChanged),
         }

@@ -96,6 +96,8 @@ pub struct Walk {
     root: Docroot,
     options: WalkOptions,
     levels: Vec<Level>,
+    /// The last entry was a directory, whose names come next.
+    is_before_content: bool,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl Docroot {
             root: self.clone(),
             options,
             levels: Vec::new(),
+            is_before_content: false,
         };
         match start.parent().zip(start.file_name()) {
             Some((parent, name)) => {
@@ -174,10 +177,20 @@ impl Docroot {
     }
 }
 
+impl Walk {
+    /// Does not look into the directory that was the last entry; without one, changes nothing.
+    pub fn skip_directory(&mut self) {
+        if std::mem::take(&mut self.is_before_content) {
+            self.levels.pop();
+        }
+    }
+}
+
 impl Iterator for Walk {
     type Item = Result<Entry, EntryError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.is_before_content = false;
         loop {
             let level = self.levels.last_mut()?;
             let depth = level.depth + 1;
@@ -265,6 +278,7 @@ impl Walk {
             names,
             id: Some(id),
         });
+        self.is_before_content = true;
         Ok(Entry {
             path,
             attributes,

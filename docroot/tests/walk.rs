@@ -256,3 +256,25 @@ fn a_directory_of_very_many_names_is_walked_completely() {
     let listed = bed.root.list(&EntryPath::root(), LinkRule::Refuse).unwrap();
     assert_eq!(listed.filter(|e| e.is_ok()).count(), 20_000);
 }
+
+#[test]
+fn a_directory_that_is_skipped_is_not_looked_into_and_its_neighbours_are() {
+    with_both_resolvers(|bed| {
+        tree(&bed);
+        let mut walk = bed.root.walk(&path("src"), WalkOptions::default()).unwrap();
+        let mut lines = Vec::new();
+        while let Some(entry) = walk.next() {
+            let entry = entry.unwrap();
+            if entry.path == path("src/b") {
+                walk.skip_directory();
+            }
+            lines.push(entry.path.to_string());
+            if entry.path == path("src/empty") {
+                // Its content has been told: nothing is left to skip.
+                assert_eq!(walk.next().unwrap().unwrap().path, path("src/z"));
+                walk.skip_directory();
+            }
+        }
+        assert_eq!(lines, ["src", "src/a", "src/b", "src/empty"]);
+    });
+}

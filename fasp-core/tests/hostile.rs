@@ -11,7 +11,7 @@ const FILE: u64 = 50_000_000;
 fn sender() -> Hostile {
     let mut peer = Hostile::new(Role::Sender);
     peer.session.announce(0, FILE);
-    peer.session.end_list(1);
+    peer.session.end_list(1, 0);
     let mut want = Vec::new();
     Record::Want { first: 0, count: 1 }.encode(&mut want);
     peer.send(&Hostile::page(0, 0, true, &want));

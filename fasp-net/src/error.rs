@@ -141,6 +141,14 @@ pub enum Error {
         /// The destination.
         path: String,
     },
+    /// A source has no place below the destination.
+    #[error("{path}: {source}")]
+    Place {
+        /// The source as the user named it.
+        path: String,
+        /// Why not.
+        source: transfer_spec::PlaceError,
+    },
     /// There is nothing to transfer.
     #[error("nothing to transfer")]
     Nothing,
@@ -179,6 +187,7 @@ impl Error {
             Self::Refused { code, .. } | Self::Session { code, .. } => *code,
             Self::File { source, .. } => source.code(),
             Self::NotADirectory { .. } => ErrorCode::NotADirectory,
+            Self::Place { .. } => ErrorCode::Usage,
             Self::Nothing => ErrorCode::Nothing,
             Self::Busy => ErrorCode::Authorization,
             Self::Thread(_) => ErrorCode::ThreadSpawn,
@@ -214,6 +223,7 @@ impl Error {
             Self::NotADirectory { .. } => {
                 "name an existing directory, or create it with --create-dir".to_owned()
             }
+            Self::Place { .. } => "name the sources as the base is named, and below it".to_owned(),
             Self::Busy => "try again when other transfers have ended".to_owned(),
             Self::File { source, .. } if source.code() == ErrorCode::NoSuchFile => {
                 "check the spelling of the path".to_owned()

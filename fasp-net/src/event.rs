@@ -31,6 +31,23 @@ pub enum Event {
         path: ShownText,
         /// Its size in bytes.
         size: u64,
+        /// Its checksum in hexadecimal digits, if one was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        checksum: Option<String>,
+    },
+    /// What would be done with a file, were this not a dry run.
+    FilePlanned {
+        /// What would be done.
+        action: PlannedAction,
+        /// The file, relative to the destination.
+        path: ShownText,
+        /// Its size in bytes, if it would be transferred.
+        size: Option<u64>,
+    },
+    /// Something that the sources do not have was deleted at the destination.
+    FileDeleted {
+        /// The file or directory, relative to the destination.
+        path: ShownText,
     },
     /// A file was left alone because of a policy or because it is there already.
     FileSkipped {
@@ -50,6 +67,16 @@ pub enum Event {
     },
     /// The transfer ended well, or ended with failed files; always the last event.
     Done(Outcome),
+}
+
+/// What a dry run would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedAction {
+    /// Transfer a file.
+    Transfer,
+    /// Delete something at the destination.
+    Delete,
 }
 
 /// Which way the files go, seen from this side.
@@ -220,6 +247,9 @@ pub struct Outcome {
     pub loss_ratio: f64,
     /// The first [`FAILURES_NAMED`] failed files.
     pub failures: Vec<FileFailure>,
+    /// Nothing was changed: files and bytes are what would have been transferred.
+    #[serde(skip_serializing_if = "is_false")]
+    pub dry_run: bool,
 }
 
 impl Outcome {
@@ -277,6 +307,14 @@ impl fmt::Display for ShownText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
-use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
+use transfer_spec::{FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 /// The most sessions one transfer may use (protocol §12).
 pub const MAX_SESSIONS: u8 = 16;
@@ -66,6 +66,8 @@ pub struct TransferOptions {
     pub preserve: Preserve,
     /// Whether a missing destination directory is created.
     pub create_dir: bool,
+    /// Which files are sent, under which names, and what becomes of those that are there.
+    pub files: FileRules,
     /// What the sender may reach; `None` is found by measurement.
     pub target_rate: Option<Rate>,
     /// What the sender keeps even under congestion; [`Rate::ZERO`] for none.
@@ -93,6 +95,7 @@ impl Default for TransferOptions {
             symlinks: SymlinkPolicy::default(),
             preserve: Preserve::default(),
             create_dir: false,
+            files: FileRules::default(),
             target_rate: None,
             min_rate: Rate::ZERO,
             policy: RatePolicy::default(),

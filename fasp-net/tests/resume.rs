@@ -271,6 +271,7 @@ fn upload_of(first_page: Vec<u8>) -> Open {
         datagram_max: 1472,
         first_page,
         split_threshold: None,
+        files: None,
     }
 }
 

@@ -11,7 +11,7 @@ use fasp_net::{
     serve::{Access, Client, Grant, Observer, Refusal},
 };
 use tracing::{error, info};
-use transfer_spec::Direction;
+use transfer_spec::{Direction, FileRules};
 
 use crate::{
     Error,
@@ -32,17 +32,19 @@ pub(crate) struct AccountAccess {
 }
 
 /// What somebody wants to do, in the words of a refusal.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     Upload,
     Download,
+    /// Remove or move what was downloaded.
+    Remove,
     List,
 }
 
 impl Wish {
     fn may(self, user: &User) -> bool {
         match self {
-            Self::Upload => user.permissions.write,
+            Self::Upload | Self::Remove => user.permissions.write,
             Self::Download => user.permissions.read,
             Self::List => user.permissions.list,
         }
@@ -52,6 +54,7 @@ impl Wish {
         match self {
             Self::Upload => "upload",
             Self::Download => "download",
+            Self::Remove => "remove files after a transfer",
             Self::List => "list directories",
         }
     }
@@ -138,6 +141,10 @@ impl Access for AccountAccess {
             Direction::Download => Wish::Download,
         };
         let user = self.account(client, wish)?;
+        let touches_sources = |files: &FileRules| !files.after.is_nothing();
+        if wish == Wish::Download && open.files.as_deref().is_some_and(touches_sources) {
+            self.account(client, Wish::Remove)?;
+        }
         let place = self.sessions.open_session(&user.name, user.max_sessions);
         let place = place.map_err(|limit| {
             info!(user = user.name.as_str(), "no place for a session: {limit}");

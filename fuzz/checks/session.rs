@@ -41,7 +41,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let mut expected = BTreeMap::new();
     if role == Role::Sender {
         peer.session.announce(0, FILE);
-        peer.session.end_list(1);
+        peer.session.end_list(1, 0);
     }
     for _ in 0..MAX_STEPS {
         if script.0.is_empty() {

@@ -17,9 +17,15 @@
 #![forbid(unsafe_code)]
 
 mod faux;
+mod file_rules;
+pub mod filter;
 mod location;
 mod policy;
 
 pub use faux::{Faux, FauxContent, FauxDirectory, FauxSequence, FauxSource};
+pub use file_rules::{
+    AfterTransfer, EmptyDirectories, FileRules, PlaceError, SourceFate, place_of,
+};
+pub use filter::Filter;
 pub use location::{Host, Location, ParseLocationError, RemoteLocation};
-pub use policy::{Direction, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
+pub use policy::{Direction, FileChecksum, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};

@@ -139,6 +139,33 @@ named!(SymlinkPolicy {
     Skip "skip",
 });
 
+/// A checksum that is told of every file that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FileChecksum {
+    /// None.
+    #[default]
+    None,
+    /// MD5, which others still ask for; it shows no intent.
+    Md5,
+    /// SHA-1; likewise.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+named!(FileChecksum {
+    None "none",
+    Md5 "md5",
+    Sha1 "sha1" | "sha-1",
+    Sha256 "sha256" | "sha-256",
+    Sha384 "sha384" | "sha-384",
+    Sha512 "sha512" | "sha-512",
+});
+
 /// Which attributes of the source the destination gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Preserve {
@@ -180,6 +207,9 @@ mod tests {
             assert_eq!(ResumePolicy::from_level(value.level()), Some(*value));
         }
         for value in SymlinkPolicy::ALL {
+            assert_eq!(value.name().parse(), Ok(*value));
+        }
+        for value in FileChecksum::ALL {
             assert_eq!(value.name().parse(), Ok(*value));
         }
         assert_eq!(OverwritePolicy::default().to_string(), "diff");

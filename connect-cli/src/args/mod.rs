@@ -6,6 +6,7 @@ mod crypt;
 mod demo;
 mod doctor;
 mod logs;
+mod rules;
 mod server;
 mod transfer;
 mod value;
@@ -28,11 +29,13 @@ pub use self::{
     demo::DemoArgs,
     doctor::DoctorArgs,
     logs::{LogArgs, LogLevel, LogsArgs, Severity, Since},
+    rules::{FilterArgs, RuleArgs},
     server::{
         ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,
         UserArgs, UserCommand, UserListArgs, UserRemoveArgs,
     },
     transfer::{ConnectionArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
+    value::Moment,
 };
 
 /// Move files fast over long and lossy networks.

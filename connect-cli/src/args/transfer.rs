@@ -7,7 +7,7 @@ use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use fasp_net::request::{MAX_SESSIONS, Sessions};
 use transfer_spec::{OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
-use super::{LogArgs, value};
+use super::{LogArgs, RuleArgs, value};
 
 /// Send files and directories to a server
 #[derive(Debug, Args)]
@@ -15,14 +15,19 @@ use super::{LogArgs, value};
 Examples:
   connect-cli upload film.mov lea@files.example.org:incoming/
   connect-cli upload -l 300m -d photos/ notes.txt lea@files.example.org:/2026/march
+  connect-cli upload -E '*.tmp' -E .git/ project lea@files.example.org:
+  connect-cli upload --file-list names.txt --source-base . lea@files.example.org:in
   connect-cli upload --ssh dataset/ cluster:/scratch/lea")]
 pub struct UploadArgs {
     /// Files or directories here, then `[USER@]HOST[:PORT]:PATH` there
-    #[arg(help = "Files or directories here, then [USER@]HOST[:PORT]:PATH there", required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
+    #[arg(help = "Files or directories here, then [USER@]HOST[:PORT]:PATH there", required = true, num_args = 1.., value_names = ["SOURCE", "DESTINATION"])]
     pub paths: Vec<OsString>,
     /// What to do with files.
     #[command(flatten)]
     pub transfer: TransferArgs,
+    /// Which files.
+    #[command(flatten)]
+    pub rules: RuleArgs,
     /// How to reach the server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -37,11 +42,14 @@ Examples:
   connect-cli download --json --ssh cluster:/scratch/out.h5 . > events.jsonl")]
 pub struct DownloadArgs {
     /// `[USER@]HOST[:PORT]:PATH` there, then a file or directory here
-    #[arg(help = "[USER@]HOST[:PORT]:PATH there, then a file or directory here", required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
+    #[arg(help = "[USER@]HOST[:PORT]:PATH there, then a file or directory here", required = true, num_args = 1.., value_names = ["SOURCE", "DESTINATION"])]
     pub paths: Vec<OsString>,
     /// What to do with files.
     #[command(flatten)]
     pub transfer: TransferArgs,
+    /// Which files.
+    #[command(flatten)]
+    pub rules: RuleArgs,
     /// How to reach the server.
     #[command(flatten)]
     pub connection: ConnectionArgs,

@@ -34,6 +34,60 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(invalid)
 }
 
+/// A point in time, as people name one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Seconds since 1970, UTC.
+    At(i64),
+    /// So many seconds before now.
+    Ago(i64),
+}
+
+/// Parses `2026-03-01`, `2026-03-01T14:05[:30]` (UTC), `2d`, seconds since 1970, or `-SECONDS` before now.
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
+    let wrong = || {
+        format!(
+            "'{text}' is no time: use 2026-03-01, 2026-03-01T14:05, an age such as 2d, or seconds"
+        )
+    };
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Ok(match seconds {
+            0.. => Moment::At(seconds),
+            _ => Moment::Ago(seconds.saturating_neg()),
+        });
+    }
+    let unit = match text.as_bytes().last() {
+        Some(b's') => 1,
+        Some(b'm') => 60,
+        Some(b'h') => 3600,
+        Some(b'd') => 86_400,
+        _ => return date(text).map(Moment::At).ok_or_else(wrong),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    Ok(Moment::Ago(i64::from(count) * unit))
+}
+
+/// Seconds since 1970 of a date with or without a time.
+fn date(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "0:0"));
+    let number = |text: &str| text.parse::<u32>().ok().map(i64::from);
+    let mut parts = date.splitn(3, '-').map(number);
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let mut parts = time.splitn(3, ':').map(number);
+    let (hour, minute) = (parts.next()??, parts.next()??);
+    let second = parts.next().unwrap_or(Some(0))?;
+    let fits = (1970..10_000).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 61;
+    // Days since 0000-03-01 (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms), less those until 1970.
+    let (year, month) = (year - i64::from(month <= 2), (month + 9) % 12);
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    fits.then_some((days - 719_468) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 fn list(names: &[&str]) -> String {
     match names {
         [] => String::new(),
@@ -52,6 +106,32 @@ mod tests {
         assert_eq!(bytes("1500"), Ok(1500));
         for text in ["", "M", "-1", "1.5G", "99999999999G", "1T", "é"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_dates_ages_and_seconds() {
+        for (text, expected) in [
+            ("0", Moment::At(0)),
+            ("1772374500", Moment::At(1_772_374_500)),
+            ("-86400", Moment::Ago(86_400)),
+            ("2d", Moment::Ago(172_800)),
+            ("1970-01-01", Moment::At(0)),
+            ("2000-02-29T00:00:00", Moment::At(951_782_400)),
+            ("2026-03-01 14:15", Moment::At(1_772_374_500)),
+        ] {
+            assert_eq!(moment(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "-2d",
+            "2026-13-01",
+            "2026-03",
+            "2026-03-01T25:00",
+            "é",
+        ] {
+            assert!(moment(text).is_err(), "{text}");
         }
     }
 

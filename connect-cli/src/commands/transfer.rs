@@ -1,7 +1,6 @@
 //! `upload` and `download`.
 
 use fasp_net::{
-    engine::{Source, Sources},
     request::TransferOptions,
     transfer::{Job, Remote, Transfer},
 };
@@ -9,13 +8,16 @@ use tokio::runtime::Runtime;
 
 use super::{
     connection::{self, Reached},
+    manifest::Manifest,
     signals::Signals,
+    sources::job,
+    standard::Collected,
     transfer_log::TransferLog,
 };
 use crate::{
     error::CommandError,
     exit::ExitStatus,
-    resolve::{Carrier, LocalSource, Server, TransferRequest, Work},
+    resolve::{Carrier, Server, TransferRequest},
     ui::{self, ProgressBar, Ui},
 };
 
@@ -28,15 +30,23 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         server,
         carrier,
         work,
-        options,
+        list,
+        to_standard_output,
+        manifest,
+        mut options,
     } = request;
     // A misspelt file is found before anybody is asked for a password.
-    let job = job(work)?;
+    let (mut job, _spool) = job(work, list, &mut options.files)?;
+    let collected = collect(ui, to_standard_output, &mut job)?;
+    let mut manifest = Manifest::new(manifest)?;
     let log = TransferLog::new(&server, &options);
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let starting = start(&server, &carrier, job, &options);
     let (transfer, connected) = runtime.block_on(signals.unless(starting))?;
-    let mut reporter = ui.reporter();
+    let mut reporter = match collected {
+        Some(_) => ui.quiet_reporter(),
+        None => ui.reporter(),
+    };
     let stop = Stop {
         remote: transfer.remote(),
         ui: *ui,
@@ -45,7 +55,10 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
     runtime.spawn(stop.on_signal(signals));
     let followed = ui::follow(
         &mut reporter,
-        transfer.events().iter().inspect(|event| log.event(event)),
+        transfer.events().iter().inspect(|event| {
+            log.event(event);
+            manifest.event(event);
+        }),
     );
     if followed.is_err() {
         transfer.remote().cancel();
@@ -57,35 +70,35 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         what: "the events of the transfer".to_owned(),
         source,
     })?;
+    let written = manifest.finish(result.as_ref().err());
     result?;
-    Ok(())
+    if let Some(collected) = collected.filter(|_| !options.files.dry_run) {
+        collected.write_out(ui)?;
+    }
+    written
 }
 
-fn job(work: Work) -> Result<Job, CommandError> {
-    Ok(match work {
-        Work::Upload {
-            sources,
-            destination,
-        } => Job::Upload {
-            sources: sources_of(sources)?,
-            destination,
-        },
-        Work::Download {
-            sources,
-            destination,
-        } => Job::Download {
-            sources,
-            destination,
-        },
-    })
-}
-
-fn sources_of(sources: Vec<LocalSource>) -> Result<Sources, fasp_net::Error> {
-    let items = sources.into_iter().map(|source| match source {
-        LocalSource::Path(path) => Source::local(&path),
-        LocalSource::Faux(faux) => Ok(Source::Faux(faux)),
-    });
-    Sources::new(items.collect::<Result<_, _>>()?)
+/// Sends what is fetched to a place from where it goes to standard output.
+fn collect(
+    ui: &Ui,
+    to_standard_output: bool,
+    job: &mut Job,
+) -> Result<Option<Collected>, CommandError> {
+    let Job::Download { destination, .. } = job else {
+        return Ok(None);
+    };
+    if !to_standard_output {
+        return Ok(None);
+    }
+    if ui.is_json() {
+        return Err(CommandError::arguments(
+            "standard output cannot have both the file and the events",
+            "leave --json out, or name a file as the destination",
+        ));
+    }
+    let collected = Collected::new()?;
+    *destination = collected.destination();
+    Ok(Some(collected))
 }
 
 /// Starts the transfer; what is returned beside it has to live as long.

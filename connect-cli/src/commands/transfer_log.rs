@@ -48,7 +48,7 @@ impl TransferLog {
         let session = self.session.borrow();
         let (uuid, op) = (session.uuid.as_str(), session.op);
         match event {
-            Event::FileDone { path, size } => {
+            Event::FileDone { path, size, .. } => {
                 debug!(target: TRANSFER, uuid, op, status = "success", file = path.as_str(), size, "FASP Transfer Stop");
             }
             Event::FileSkipped { path, reason } => {

@@ -5,6 +5,7 @@ mod bench;
 mod conf;
 mod crypt;
 mod log;
+mod rules;
 mod server;
 mod transfer;
 
@@ -13,6 +14,7 @@ pub use self::{
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
     log::log_directory,
+    rules::ListFile,
     server::{
         LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
     },

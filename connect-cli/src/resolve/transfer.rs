@@ -15,8 +15,11 @@ use transfer_spec::{
     Faux, FauxSource, Host, Location, ParseLocationError, Preserve, RemoteLocation,
 };
 
+use super::rules::{self, ListFile};
 use crate::{
-    args::{ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
+    args::{
+        ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, RuleArgs, TransferArgs, UploadArgs,
+    },
     error::CommandError,
 };
 
@@ -32,6 +35,12 @@ pub struct TransferRequest {
     pub carrier: Carrier,
     /// Which files go where.
     pub work: Work,
+    /// The file with the sources, if they are not named.
+    pub list: Option<ListFile>,
+    /// What is fetched goes to standard output instead.
+    pub to_standard_output: bool,
+    /// The directory for the manifest, if one is written.
+    pub manifest: Option<PathBuf>,
     /// The policies.
     pub options: TransferOptions,
 }
@@ -114,6 +123,8 @@ pub enum LocalSource {
     Path(PathBuf),
     /// Synthetic files.
     Faux(FauxSource),
+    /// Standard input; of so many bytes, where that is known.
+    StandardInput(Option<u64>),
 }
 
 /// Resolves `upload`.
@@ -125,7 +136,9 @@ pub fn upload(
     args: UploadArgs,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<TransferRequest, CommandError> {
-    let (destination, sources) = split_last(&args.paths)?;
+    let list = rules::list_file(&args.rules);
+    let (destination, sources) = split_last(&args.paths, list.is_none())?;
+    rules::no_sources_beside(list.as_ref(), sources)?;
     let Location::Remote(remote) = parse(destination)? else {
         return Err(CommandError::arguments(
             format!(
@@ -135,22 +148,26 @@ pub fn upload(
             "name it as [USER@]HOST:PATH; to fetch files, use connect-cli download",
         ));
     };
+    rules::one_reader(list.as_ref(), sources)?;
     let sources = sources
         .iter()
-        .map(|source| match parse(source)? {
-            Location::Local(path) => Ok(LocalSource::Path(path)),
-            Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
-            Location::Faux(Faux::Sink) => Err(CommandError::arguments(
-                "faux:// alone is a destination and holds no files",
-                "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
-            )),
-            Location::Remote(_) => Err(CommandError::arguments(
-                format!("the source '{}' is on another machine", shown(source)),
-                format!(
-                    "for a local file with a colon in its name, write ./{}",
-                    shown(source)
-                ),
-            )),
+        .map(|source| match rules::standard_input(source)? {
+            Some(size) => Ok(LocalSource::StandardInput(size)),
+            None => match parse(source)? {
+                Location::Local(path) => Ok(LocalSource::Path(path)),
+                Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
+                Location::Faux(Faux::Sink) => Err(CommandError::arguments(
+                    "faux:// alone is a destination and holds no files",
+                    "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
+                )),
+                Location::Remote(_) => Err(CommandError::arguments(
+                    format!("the source '{}' is on another machine", shown(source)),
+                    format!(
+                        "for a local file with a colon in its name, write ./{}",
+                        shown(source)
+                    ),
+                )),
+            },
         })
         .collect::<Result<_, _>>()?;
     let (server, carrier, destination) = connection(remote, args.connection, variable)?;
@@ -161,7 +178,10 @@ pub fn upload(
             sources,
             destination,
         },
-        options: options(&args.transfer)?,
+        list,
+        to_standard_output: false,
+        manifest: args.rules.file_manifest.clone(),
+        options: options(&args.transfer, &args.rules)?,
     })
 }
 
@@ -174,26 +194,39 @@ pub fn download(
     args: DownloadArgs,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<TransferRequest, CommandError> {
-    let (destination, sources) = split_last(&args.paths)?;
-    let destination = match parse(destination)? {
-        Location::Local(path) => LocalDestination::Path(path),
-        Location::Faux(Faux::Sink) => LocalDestination::Sink,
-        Location::Faux(Faux::Source(_)) => {
-            return Err(CommandError::arguments(
-                format!("the destination '{}' is a source", shown(destination)),
-                "to throw away what arrives, write faux://",
-            ));
-        }
-        Location::Remote(_) => {
-            return Err(CommandError::arguments(
-                format!(
-                    "the destination '{}' is on another machine",
-                    shown(destination)
-                ),
-                "name a path here; to send files, use connect-cli upload",
-            ));
-        }
+    let list = rules::list_file(&args.rules);
+    let (destination, sources) = split_last(&args.paths, true)?;
+    rules::one_source_above(list.as_ref(), sources)?;
+    let to_standard_output = rules::is_standard(destination);
+    let destination = match parse(destination) {
+        _ if to_standard_output => LocalDestination::Sink,
+        Err(error) => return Err(error),
+        Ok(location) => match location {
+            Location::Local(path) => LocalDestination::Path(path),
+            Location::Faux(Faux::Sink) => LocalDestination::Sink,
+            Location::Faux(Faux::Source(_)) => {
+                return Err(CommandError::arguments(
+                    format!("the destination '{}' is a source", shown(destination)),
+                    "to throw away what arrives, write faux://",
+                ));
+            }
+            Location::Remote(_) => {
+                return Err(CommandError::arguments(
+                    format!(
+                        "the destination '{}' is on another machine",
+                        shown(destination)
+                    ),
+                    "name a path here; to send files, use connect-cli upload",
+                ));
+            }
+        },
     };
+    if to_standard_output && (sources.len() > 1 || list.is_some()) {
+        return Err(CommandError::arguments(
+            "only one file can be written to standard output",
+            "name one source",
+        ));
+    }
     let mut remotes = sources.iter().map(|source| remote(source));
     let first = remotes.next().unwrap_or_else(|| Err(too_few_paths()))?;
     let mut paths = vec![first.path.clone()];
@@ -215,7 +248,10 @@ pub fn download(
             sources: paths,
             destination,
         },
-        options: options(&args.transfer)?,
+        list,
+        to_standard_output,
+        manifest: args.rules.file_manifest.clone(),
+        options: options(&args.transfer, &args.rules)?,
     })
 }
 
@@ -302,9 +338,12 @@ pub fn known_hosts_path(
         })
 }
 
-fn split_last(paths: &[OsString]) -> Result<(&OsString, &[OsString]), CommandError> {
+fn split_last(
+    paths: &[OsString],
+    needs_source: bool,
+) -> Result<(&OsString, &[OsString]), CommandError> {
     match paths.split_last() {
-        Some((last, rest)) if !rest.is_empty() => Ok((last, rest)),
+        Some((last, rest)) if !rest.is_empty() || !needs_source => Ok((last, rest)),
         _ => Err(too_few_paths()),
     }
 }
@@ -403,7 +442,7 @@ fn one_port(in_location: Option<u16>, in_option: Option<u16>) -> Result<Option<u
     }
 }
 
-fn options(args: &TransferArgs) -> Result<TransferOptions, CommandError> {
+fn options(args: &TransferArgs, rules: &RuleArgs) -> Result<TransferOptions, CommandError> {
     check_rates(args)?;
     let datagram_max = match args.datagram_size {
         0 => None,
@@ -424,6 +463,7 @@ fn options(args: &TransferArgs) -> Result<TransferOptions, CommandError> {
             ..Preserve::default()
         },
         create_dir: args.create_dir,
+        files: rules::file_rules(rules)?,
         target_rate: args.target_rate,
         min_rate: args.min_rate,
         policy: args.policy,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use fasp_core::Rate;
-use fasp_net::event::{Event, FileFailure, Outcome, RateChange, Started};
+use fasp_net::event::{Event, FileFailure, Outcome, PlannedAction, RateChange, Started};
 
 use super::{json::json_line, progress::ProgressBar, summary::summary};
 
@@ -74,6 +74,15 @@ impl<Data: Write, Notes: Write> Reporter<Data, Notes> {
                     }
                     Ok(())
                 }
+                Event::FilePlanned { action, path, .. } => {
+                    let verb = match action {
+                        PlannedAction::Transfer => "transfer",
+                        PlannedAction::Delete => "delete",
+                    };
+                    above(bar.as_ref(), || {
+                        data.write_all(format!("would {verb} {path}\n").as_bytes())
+                    })
+                }
                 Event::Done(outcome) => {
                     if let Some(bar) = bar {
                         bar.clear();
@@ -118,6 +127,7 @@ fn note(event: &Event) -> Option<String> {
         Event::Started(started) => Some(start(started)),
         Event::FileFailed(failure) => Some(failed(failure)),
         Event::RateChanged(change) => Some(changed(change)),
+        Event::FileDeleted { path } => Some(format!("deleted: {path}\n")),
         Event::Notice { message } => Some(format!("note: {message}\n")),
         // A line for each file would bury what matters; --json has them all.
         _ => None,

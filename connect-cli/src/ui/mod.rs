@@ -56,6 +56,13 @@ impl Ui {
         }
     }
 
+    /// Returns what shows failures only: standard output is taken.
+    pub fn quiet_reporter(&self) -> Reporter<io::Stdout, io::Stderr> {
+        Reporter::Quiet {
+            notes: io::stderr(),
+        }
+    }
+
     /// Returns a progress bar where a person watches.
     pub fn bar(&self) -> Option<ProgressBar> {
         let is_wanted = !self.output.json && !self.output.quiet && io::stderr().is_terminal();

@@ -12,9 +12,25 @@ pub fn summary(outcome: &Outcome) -> String {
     let seconds = outcome.elapsed_ms.div_ceil(1000).max(1);
     let milliseconds = u128::from(outcome.elapsed_ms.max(1));
     let kilobits = u128::from(outcome.bytes) * 8 * 1000 / 1024 / milliseconds;
+    if outcome.dry_run {
+        return planned(outcome);
+    }
     let mut text = format!(
         "Completed: {kilobytes}K bytes transferred in {seconds} {}\n ({kilobits}K bits/sec), in {}.\n",
         plural(seconds, "second", "seconds"),
+        files(outcome.files_done),
+    );
+    if let Some(line) = details(outcome) {
+        text.push_str(&format!(" {line}\n"));
+    }
+    text
+}
+
+/// The end of a dry run.
+fn planned(outcome: &Outcome) -> String {
+    let mut text = format!(
+        "Would transfer {} of {}; nothing was changed.\n",
+        byte_count(outcome.bytes),
         files(outcome.files_done),
     );
     if let Some(line) = details(outcome) {

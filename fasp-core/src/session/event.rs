@@ -38,6 +38,11 @@ pub enum Event {
         /// What became of them.
         result: FileResult,
     },
+    /// The receiver deleted something that the list does not name (sender only).
+    Deleted {
+        /// Path relative to the destination, as the receiver says; not checked by any rule.
+        path: Vec<u8>,
+    },
     /// Every byte of this file is there and agrees with the sender's digest (receiver only).
     FileComplete {
         /// The file's number.
@@ -122,6 +127,8 @@ pub struct Statistics {
     pub rate: Rate,
     /// Size of full datagrams.
     pub datagram_size: u16,
+    /// What the receiver's storage takes, while that is what holds data up (protocol §6.3).
+    pub storage_limit: Option<Rate>,
     /// Bytes sent and not settled.
     pub in_flight: u64,
     /// What a sender of files would tell its next session about the path.

@@ -339,6 +339,7 @@ impl Session {
             starved: !self.has_data() || !is_used,
             storage: (feedback.rate_limit > 0).then(|| Rate::from_kbps(feedback.rate_limit)),
         };
+        self.statistics.storage_limit = report.storage;
         self.controller.on_report(now, &report);
         self.pacer.set_rate(now, self.controller.rate());
     }

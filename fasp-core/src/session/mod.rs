@@ -37,7 +37,7 @@ use crate::protection::{Flow, Opener, ReplayWindow, Sealer};
 use crate::rate::{DeliveryRate, Pacer, PathMemory, Queueing, RateController, RateLimits, Usage};
 use crate::recovery::{Lost, ReceivedLog, Rtt, SentLog};
 use crate::wire::header::{BASE_DATAGRAM, MAX_DATAGRAM};
-use crate::{ErrorCode, Rate, SessionId};
+use crate::{ErrorCode, Rate, SessionId, Totals};
 
 /// Where a session stands.
 ///
@@ -121,6 +121,10 @@ pub struct Session {
     storage_limit: Rate,
     /// Files the list has named so far; decisions about others are violations.
     listed: u32,
+    /// Numbers that have their result.
+    settled: u64,
+    /// The receiver has said that all have.
+    completed: Option<Totals>,
     is_paused: bool,
     /// The program has listed every file.
     is_list_ended: bool,
@@ -220,6 +224,8 @@ impl Session {
             page_credit: FIRST_CREDIT,
             storage_limit: Rate::ZERO,
             listed: 0,
+            settled: 0,
+            completed: None,
             is_paused: false,
             is_list_ended: false,
             is_complete: false,
@@ -309,6 +315,10 @@ impl Session {
             datagram_size: self.mtu.current(),
             in_flight: self.sent.in_flight_bytes(),
             path: self.path_memory(),
+            storage_limit: match self.role {
+                Role::Sender => self.statistics.storage_limit,
+                Role::Receiver => (self.storage_limit != Rate::ZERO).then_some(self.storage_limit),
+            },
             ..self.statistics
         }
     }

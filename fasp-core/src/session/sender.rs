@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{Event, FileResult, Role, Session, TransmitBatch};
+use crate::ErrorCode;
 use crate::wire::record::{MAX_PAGE, Record, Records};
-use crate::{ErrorCode, Totals};
 
 impl Session {
     /// Queues a page of records that the program has built, at most [`MAX_PAGE`] bytes.
@@ -43,10 +43,10 @@ impl Session {
     }
 
     /// Says that the list is complete: numbers 0 to `files - 1` were used.
-    pub fn end_list(&mut self, files: u32) {
+    pub fn end_list(&mut self, files: u32, loose: u32) {
         self.set_listed(files);
         self.is_list_ended = true;
-        Record::End { files }.encode(&mut self.records);
+        Record::End { files, loose }.encode(&mut self.records);
         self.flush_records();
     }
 
@@ -115,13 +115,22 @@ impl Session {
                         text: text.to_owned(),
                     },
                 ),
-                Ok(Record::Complete(totals)) => self.on_complete(now, totals),
+                Ok(Record::Deleted { path }) => {
+                    let path = path.to_vec();
+                    self.events.push_back(Event::Deleted { path });
+                    true
+                }
+                Ok(Record::Complete(totals)) => {
+                    self.completed = Some(totals);
+                    true
+                }
                 Ok(_) | Err(_) => return self.violation(now, "malformed decision"),
             };
             if !known {
                 return self.violation(now, "decision about a file that was not listed");
             }
         }
+        self.check_complete(now);
     }
 
     fn on_want(&mut self, first: u32, count: u32) -> bool {
@@ -154,6 +163,7 @@ impl Session {
             return false;
         }
         self.files_out.remove_run(first, count);
+        self.settled = self.settled.saturating_add(u64::from(count));
         self.events.push_back(Event::Settled {
             first,
             count,
@@ -162,10 +172,15 @@ impl Session {
         true
     }
 
-    fn on_complete(&mut self, now: Instant, totals: Totals) -> bool {
-        self.events.push_back(Event::Complete(totals));
-        self.close(now, None);
-        true
+    /// Ends the session when everything has its result. Pages come in any order: results may still be on their way
+    /// when the receiver says that there are no more.
+    fn check_complete(&mut self, now: Instant) {
+        if self.settled >= u64::from(self.listed)
+            && let Some(totals) = self.completed.take()
+        {
+            self.events.push_back(Event::Complete(totals));
+            self.close(now, None);
+        }
     }
 
     fn is_listed(&self, first: u32, count: u32) -> bool {

@@ -100,7 +100,7 @@ pub fn session_steps(cipher: DatagramCipher, size: u16, bytes: u64) -> StepCost 
     let mut receiver = end(Side::Server, Role::Receiver);
     receiver.request_file(0, bytes, &[]);
     sender.announce(0, bytes);
-    sender.end_list(1);
+    sender.end_list(1, 0);
     let mut cost = StepCost::default();
     let mut batch = TransmitBatch::new(64);
     let mut writes: Vec<BlockWrite> = Vec::new();

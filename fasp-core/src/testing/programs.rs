@@ -59,7 +59,7 @@ impl Sending {
         }
         if self.next == self.files.len() && !self.ended {
             self.ended = true;
-            session.end_list(self.files.len() as u32);
+            session.end_list(self.files.len() as u32, 0);
         }
     }
 
@@ -178,7 +178,7 @@ impl Receiving {
                 self.on_content(session, file, content);
             }
             Record::Digest { file, digest } => session.file_digest(file, digest),
-            Record::End { files } => {
+            Record::End { files, .. } => {
                 self.expected = Some(files);
                 self.finish(session);
             }

@@ -116,10 +116,41 @@ pub enum Record<'a> {
         /// For people.
         text: &'a str,
     },
+    /// This cannot be read and is not in the list; it has no number.
+    Unlisted {
+        /// Path relative to the destination; not checked by any rule, because it may break one.
+        path: &'a [u8],
+        /// Why.
+        code: ErrorCode,
+        /// For people.
+        text: &'a str,
+    },
+    /// This is left out of the list on purpose.
+    LeftOut {
+        /// Path relative to the destination.
+        path: &'a [u8],
+        /// Why, for people.
+        text: &'a str,
+    },
+    /// How much the list will name, counted beforehand.
+    Counted {
+        /// Files and links.
+        files: u64,
+        /// Bytes of the files.
+        bytes: u64,
+    },
+    /// All of this directory is in the list: what else the destination has there is to be deleted.
+    Prune {
+        /// Path relative to the destination; empty is the destination.
+        path: &'a [u8],
+    },
     /// The list is complete.
     End {
         /// How many file numbers were used: 0 to `files - 1`.
         files: u32,
+        /// How many records have no file number: `Directory`, `Unlisted`, `LeftOut`, `Counted` and `Prune`. Pages may
+        /// arrive in any order, so that only their count tells that none is still on its way.
+        loose: u32,
     },
     /// Send these files whole.
     Want {
@@ -158,6 +189,11 @@ pub enum Record<'a> {
         /// For people.
         text: &'a str,
     },
+    /// This was not in the list and has been deleted.
+    Deleted {
+        /// Path relative to the destination.
+        path: &'a [u8],
+    },
     /// Every number has its result.
     Complete(Totals),
 }
@@ -185,12 +221,17 @@ const DIGEST: u8 = 7;
 const SOURCE_FAILED: u8 = 8;
 const END: u8 = 9;
 const PART: u8 = 10;
+const UNLISTED: u8 = 11;
+const LEFT_OUT: u8 = 12;
+const COUNTED: u8 = 13;
+const PRUNE: u8 = 14;
 const WANT: u8 = 32;
 const WANT_FROM: u8 = 33;
 const SKIP: u8 = 34;
 const DONE: u8 = 35;
 const FAILED: u8 = 36;
 const COMPLETE: u8 = 37;
+const DELETED: u8 = 38;
 
 impl<'a> Record<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -244,8 +285,25 @@ impl<'a> Record<'a> {
                 let (file, code, text) = decode_failure(reader)?;
                 Self::SourceFailed { file, code, text }
             }
+            UNLISTED => {
+                let path = reader.length_prefixed(2 * MAX_PATH)?;
+                let (code, text) = decode_reason(reader)?;
+                Self::Unlisted { path, code, text }
+            }
+            LEFT_OUT => Self::LeftOut {
+                path: reader.length_prefixed(MAX_PATH)?,
+                text: decode_text(reader)?,
+            },
+            COUNTED => Self::Counted {
+                files: reader.varint()?,
+                bytes: reader.varint()?,
+            },
+            PRUNE => Self::Prune {
+                path: reader.length_prefixed(MAX_PATH)?,
+            },
             END => Self::End {
                 files: reader.varint_u32()?,
+                loose: reader.varint_u32()?,
             },
             WANT => {
                 let (first, count) = decode_run(reader)?;
@@ -270,6 +328,9 @@ impl<'a> Record<'a> {
                 let (file, code, text) = decode_failure(reader)?;
                 Self::Failed { file, code, text }
             }
+            DELETED => Self::Deleted {
+                path: reader.length_prefixed(MAX_PATH)?,
+            },
             COMPLETE => Self::Complete(Totals {
                 done: reader.varint()?,
                 skipped: reader.varint()?,
@@ -338,9 +399,25 @@ impl<'a> Record<'a> {
             Self::SourceFailed { file, code, text } => {
                 put_failure(out, SOURCE_FAILED, *file, *code, text);
             }
-            Self::End { files } => {
+            Self::Unlisted { path, code, text } => {
+                put_bytes(out, UNLISTED, None, &path[..path.len().min(2 * MAX_PATH)]);
+                out.push(code.number());
+                put_text(out, text);
+            }
+            Self::LeftOut { path, text } => {
+                put_bytes(out, LEFT_OUT, None, path);
+                put_text(out, text);
+            }
+            Self::Counted { files, bytes } => {
+                out.push(COUNTED);
+                put_varint(out, *files);
+                put_varint(out, *bytes);
+            }
+            Self::Prune { path } => put_bytes(out, PRUNE, None, path),
+            Self::End { files, loose } => {
                 out.push(END);
                 put_varint(out, u64::from(*files));
+                put_varint(out, u64::from(*loose));
             }
             Self::Want { first, count } => put_run(out, WANT, *first, *count),
             Self::WantFrom { file, held } => {
@@ -351,6 +428,7 @@ impl<'a> Record<'a> {
             Self::Skip { first, count } => put_run(out, SKIP, *first, *count),
             Self::Done { first, count } => put_run(out, DONE, *first, *count),
             Self::Failed { file, code, text } => put_failure(out, FAILED, *file, *code, text),
+            Self::Deleted { path } => put_bytes(out, DELETED, None, path),
             Self::Complete(totals) => {
                 out.push(COMPLETE);
                 for value in [totals.done, totals.skipped, totals.failed, totals.bytes] {
@@ -423,13 +501,18 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<(u32, u32), Malformed> {
 
 fn decode_failure<'a>(reader: &mut Reader<'a>) -> Result<(u32, ErrorCode, &'a str), Malformed> {
     let file = reader.varint_u32()?;
+    let (code, text) = decode_reason(reader)?;
+    Ok((file, code, text))
+}
+
+fn decode_reason<'a>(reader: &mut Reader<'a>) -> Result<(ErrorCode, &'a str), Malformed> {
     let code = ErrorCode::from_number(reader.u8()?).unwrap_or(ErrorCode::Unknown);
+    Ok((code, decode_text(reader)?))
+}
+
+fn decode_text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
     let text = reader.length_prefixed(MAX_TEXT)?;
-    Ok((
-        file,
-        code,
-        std::str::from_utf8(text).map_err(|_| Malformed::Range)?,
-    ))
+    std::str::from_utf8(text).map_err(|_| Malformed::Range)
 }
 
 fn decode_held(reader: &mut Reader<'_>) -> Result<Vec<Range<u64>>, Malformed> {
@@ -483,6 +566,10 @@ fn put_failure(out: &mut Vec<u8>, kind: u8, file: u32, code: ErrorCode, text: &s
     out.push(kind);
     put_varint(out, u64::from(file));
     out.push(code.number());
+    put_text(out, text);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
     let text = &text.as_bytes()[..text.floor_char_boundary(MAX_TEXT)];
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text);
@@ -546,7 +633,24 @@ mod tests {
                 start: 1 << 30,
                 length: 1 << 26,
             },
-            Record::End { files: 10 },
+            Record::Unlisted {
+                path: b"a/pipe",
+                code: ErrorCode::DiskRead,
+                text: "a named pipe",
+            },
+            Record::LeftOut {
+                path: b"a/b.partial",
+                text: "unfinished",
+            },
+            Record::Counted {
+                files: 3,
+                bytes: 1 << 50,
+            },
+            Record::Prune { path: b"" },
+            Record::End {
+                files: 10,
+                loose: 3,
+            },
             Record::Want { first: 0, count: 3 },
             Record::WantFrom {
                 file: 1,
@@ -559,6 +663,7 @@ mod tests {
                 code: ErrorCode::NoSpace,
                 text: "full",
             },
+            Record::Deleted { path: b"a/old" },
             Record::Complete(Totals {
                 done: 1,
                 skipped: 2,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fasp_core::{DatagramCipher, ErrorCode, Rate as BitRate, RatePolicy, SessionId, TransferId};
 use minicbor::{Decode, Encode};
-use transfer_spec::{Direction, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
+use transfer_spec::{Direction, FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
-use super::wire;
+use super::{file_rules, wire};
 use crate::Error;
 
 /// The protocol version this crate speaks.
@@ -105,6 +105,9 @@ pub struct Open {
     /// Files of this size and more are split between sessions; absent for never (protocol §13.3).
     #[n(19)]
     pub split_threshold: Option<u64>,
+    /// Which files are sent, under which names, and what becomes of those that are there; absent for the usual.
+    #[cbor(n(20), with = "file_rules::optional")]
+    pub files: Option<Box<FileRules>>,
 }
 
 /// Grants one `Open`.

@@ -1,5 +1,7 @@
 use super::*;
 use proptest::{collection::vec, option, prelude::*, sample::select};
+use transfer_spec::filter::{FilterAction, FilterRule, Pattern};
+use transfer_spec::{AfterTransfer, EmptyDirectories, Filter, SourceFate};
 
 fn bit_rate() -> impl Strategy<Value = BitRate> {
     (1..=BitRate::MAX.bits_per_second()).prop_map(BitRate::from_bits_per_second)
@@ -30,6 +32,37 @@ fn cipher() -> impl Strategy<Value = DatagramCipher> {
 }
 
 prop_compose! {
+    fn file_rules()(
+        patterns in vec((any::<bool>(), "[a-z*?/]{0,20}[a-z*]"), 0..20),
+        ages in any::<(Option<i64>, Option<i64>)>(),
+        source_base in option::of(bytes(60)),
+        names in vec(bytes(60), 0..20),
+        flags in any::<[bool; 6]>(),
+        fate in prop_oneof![Just(SourceFate::Stay), Just(SourceFate::Remove), bytes(60).prop_map(SourceFate::Move)],
+        directories in select(vec![EmptyDirectories::Stay, EmptyDirectories::RemoveBelow, EmptyDirectories::RemoveAll]),
+    ) -> FileRules {
+        let rules = patterns.into_iter().map(|(is_include, pattern)| FilterRule {
+            action: if is_include { FilterAction::Include } else { FilterAction::Exclude },
+            pattern: Pattern::parse(pattern.as_bytes()).unwrap(),
+        });
+        let filter = Filter::new(rules.collect()).unwrap();
+        let [is_list, skipped_too, save_existing, delete_absent, dry_run, precalculate] = flags;
+        FileRules {
+            filter: filter.with_ages(ages.0, ages.1),
+            source_base,
+            names,
+            is_list,
+            after: AfterTransfer { fate, directories, skipped_too },
+            save_existing,
+            delete_absent,
+            dry_run,
+            precalculate,
+            ..FileRules::default()
+        }
+    }
+}
+
+prop_compose! {
     fn open()(
         ids in any::<([u8; 16], u16, u16, [u8; 32])>(),
         paths in (vec(bytes(60), 0..20), bytes(60)),
@@ -40,6 +73,7 @@ prop_compose! {
         rest in (any::<bool>(), any::<u32>(), any::<u16>()),
         first_page in bytes(3000),
         split_threshold in option::of(any::<u64>()),
+        files in option::of(file_rules().prop_map(Box::new)),
     ) -> Open {
         Open {
             transfer_id: TransferId(ids.0),
@@ -62,6 +96,7 @@ prop_compose! {
             datagram_max: rest.2,
             first_page,
             split_threshold,
+            files,
         }
     }
 }

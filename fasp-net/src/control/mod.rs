@@ -1,6 +1,7 @@
 //! The control channel (protocol §2): an authenticated, ordered stream of messages between client and server.
 
 pub mod external;
+mod file_rules;
 mod framing;
 pub mod known_hosts;
 pub mod message;

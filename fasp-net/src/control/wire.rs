@@ -232,6 +232,7 @@ optional!(optional_target_rate Rate = target_rate);
 optional!(optional_rate_policy RatePolicy = rate_policy);
 optional!(optional_text String = text);
 optional!(optional_name Vec<u8> = name);
+optional!(optional_path Vec<u8> = path);
 
 /// Makes a `with` module for a list with a largest number of items.
 macro_rules! lists {

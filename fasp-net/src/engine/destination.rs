@@ -1,10 +1,12 @@
 //! Where received entries go: the naming rules of `ascp`, and what a download may touch (rule P-9).
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 use docroot::{Docroot, EntryPath, FileKind, LinkRule};
 
-use super::sources::beneath;
+use transfer_spec::FileRules;
+
+use super::sources::{beneath, place_beneath};
 use crate::Error;
 
 /// What names a destination that discards, as `ascp` does.
@@ -40,8 +42,13 @@ impl Destination {
     ///
     /// # Errors
     /// As [`Destination::beneath`].
-    pub fn local(path: &Path, sources: &[Vec<u8>], create_dir: bool) -> Result<Self, Error> {
-        Tree::local(path, sources, create_dir).map(Self::Tree)
+    pub fn local(
+        path: &Path,
+        sources: &[Vec<u8>],
+        create_dir: bool,
+        rules: &FileRules,
+    ) -> Result<Self, Error> {
+        Tree::local(path, sources, create_dir, rules).map(Self::Tree)
     }
 
     /// Whether nothing is there yet.
@@ -61,8 +68,8 @@ pub struct Tree {
     base: EntryPath,
     /// New name of the single source, when the destination names something that does not exist.
     new_name: Option<Vec<u8>>,
-    /// First components that the other side may name; nothing means any.
-    allowed: Option<Vec<Vec<u8>>>,
+    /// What the other side may name, with everything below; nothing means anything.
+    allowed: Option<Arc<BTreeSet<Vec<u8>>>>,
     /// Nothing is there yet, so nothing has to be asked about.
     is_new: bool,
 }
@@ -90,7 +97,12 @@ impl Tree {
         )
     }
 
-    fn local(path: &Path, sources: &[Vec<u8>], create_dir: bool) -> Result<Self, Error> {
+    fn local(
+        path: &Path,
+        sources: &[Vec<u8>],
+        create_dir: bool,
+        rules: &FileRules,
+    ) -> Result<Self, Error> {
         let shown = path.display().to_string();
         let failed = |source| Error::File {
             path: shown.clone(),
@@ -114,7 +126,14 @@ impl Tree {
             create_dir || is_directory_named,
             &shown,
         )?;
-        destination.allowed = Some(sources.iter().map(|s| last_name(s).to_vec()).collect());
+        let mut allowed = BTreeSet::new();
+        for (number, source) in sources.iter().enumerate() {
+            let shown = || docroot::escape_name(source).into_owned();
+            let place = place_beneath(rules, number, source).map_err(|why| why.of(shown()))?;
+            allowed.insert(place.as_bytes().to_vec());
+        }
+        // The root itself, whose entries have any name.
+        destination.allowed = (!allowed.contains(&b""[..])).then(|| allowed.into());
         Ok(destination)
     }
 
@@ -178,6 +197,17 @@ impl Tree {
         self.is_new
     }
 
+    /// Whether the path was asked for, or lies below what was.
+    fn is_allowed(&self, path: &EntryPath) -> bool {
+        let Some(allowed) = &self.allowed else {
+            return true;
+        };
+        let path = path.as_bytes();
+        let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/');
+        let mut above = ends.map(|(at, _)| &path[..at]);
+        above.any(|part| allowed.contains(part)) || allowed.contains(path)
+    }
+
     /// Where an entry of the other side's list goes.
     ///
     /// # Errors
@@ -188,14 +218,10 @@ impl Tree {
         } else {
             EntryPath::parse(path)?
         };
-        let Some(first) = path.components().next() else {
+        if path.is_root() {
             return Ok(self.base.clone());
-        };
-        if self
-            .allowed
-            .as_ref()
-            .is_some_and(|allowed| !allowed.iter().any(|a| a.is_empty() || a == first))
-        {
+        }
+        if !self.is_allowed(&path) {
             return Err(docroot::Error::OutsideRoot);
         }
         match &self.new_name {
@@ -214,15 +240,6 @@ fn trim_slashes(text: &[u8]) -> &[u8] {
         .rposition(|b| *b != b'/')
         .map_or_else(|| text.len().min(1), |at| at + 1);
     &text[..end]
-}
-
-/// The last component of a remote path; empty for the root itself, whose entries have any name.
-fn last_name(path: &[u8]) -> &[u8] {
-    let trimmed = trim_slashes(path);
-    match trimmed.rsplit(|b| *b == b'/').next() {
-        Some(b"." | b"/") | None => b"",
-        Some(name) => name,
-    }
 }
 
 #[cfg(test)]
@@ -279,13 +296,27 @@ mod tests {
     #[test]
     fn p9_a_download_accepts_only_what_was_asked_for() {
         let temp = tempfile::tempdir().unwrap();
-        let destination = Tree::local(temp.path(), &[b"/in/data/".to_vec()], false).unwrap();
+        let local = |path: &Path, source: &str, rules: &FileRules| {
+            Tree::local(path, &[source.into()], false, rules).unwrap()
+        };
+        let plain = FileRules::default();
+        let destination = local(temp.path(), "/in/data/", &plain);
         assert_eq!(destination.place(b"data/a").unwrap().to_string(), "data/a");
         assert_eq!(
             destination.place(b".bashrc").unwrap_err().code().number(),
             41
         );
-        let single = Tree::local(&temp.path().join("mine"), &[b"theirs".to_vec()], false).unwrap();
+        let single = local(&temp.path().join("mine"), "theirs", &plain);
         assert_eq!(single.place(b"theirs").unwrap().to_string(), "mine");
+        let with_base = FileRules {
+            source_base: Some(b"/in".to_vec()),
+            ..FileRules::default()
+        };
+        let based = local(temp.path(), "in/data/x", &with_base);
+        assert!(based.place(b"data/x/y").is_ok() && based.place(b"data/x").is_ok());
+        for path in [&b"data"[..], b"data/xy", b"data/y", b"x"] {
+            assert!(based.place(path).is_err(), "{path:?}");
+        }
+        assert!(Tree::local(temp.path(), &[b"..".to_vec()], false, &plain).is_err());
     }
 }

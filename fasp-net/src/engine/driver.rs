@@ -55,10 +55,13 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
         .unwrap_or_default();
     let now = Instant::now();
     let program = match work {
-        Work::Send(options) => Program::Sender(SenderProgram::new(options)),
-        Work::Receive(options) => {
-            Program::Receiver(ReceiverProgram::new(options, port.clone(), now)?)
-        }
+        Work::Send(options) => Program::Sender(SenderProgram::new(options, report_sender.clone())?),
+        Work::Receive(options) => Program::Receiver(ReceiverProgram::new(
+            options,
+            port.clone(),
+            now,
+            report_sender.clone(),
+        )?),
     };
     let mut driver = Driver {
         session: Session::new(now, config),
@@ -80,6 +83,11 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
             // Without it pacing is a little coarser.
             rustix::thread::set_current_timer_slack(slack).ok();
             driver.run();
+            let is_whole = driver.error.is_none();
+            match &mut driver.program {
+                Program::Sender(sender) => sender.end(is_whole),
+                Program::Receiver(receiver) => receiver.end(),
+            }
             let statistics = driver.session.statistics();
             driver
                 .reporter
@@ -116,7 +124,7 @@ impl Driver {
         let now = Instant::now();
         match &mut self.program {
             Program::Sender(sender) => sender.begin(now, &mut self.session, &mut self.reporter),
-            Program::Receiver(receiver) => receiver.begin(),
+            Program::Receiver(receiver) => receiver.begin(&mut self.reporter),
         }
         while !self.session.is_closed() {
             let received = self.receive();

@@ -1,19 +1,21 @@
 //! The lister thread: walks the sources and builds pages (protocol §9.3).
 
+mod walk;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use docroot::{Docroot, Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
+use docroot::{EntryPath, Suffixes};
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
-use transfer_spec::{FauxSource, SymlinkPolicy};
+use transfer_spec::{FileRules, SymlinkPolicy};
 
 use super::contents;
-use super::faux::Content;
+use super::finisher::{Aftermath, Original};
 use super::pool::{Hand, Item, Offer, Part, Pool};
-use super::sources::{Origin, Source, Sources, Span, failure};
+use super::sources::{Origin, Sources, Span, failure};
 use crate::Error;
 
 /// Pages are closed at this size.
@@ -35,13 +37,19 @@ pub(crate) struct Listed {
     pub(super) names: Vec<(u32, EntryPath, u64)>,
     /// Of these, the ones that travel as blocks.
     pub(super) blocks: Vec<(u32, Origin, u64, Option<Span>)>,
+    /// What they are made of, for those that something is to be done with when they have arrived.
+    pub(super) originals: Vec<(u32, Original)>,
     /// What could not be listed.
     pub(super) failures: Vec<(String, ErrorCode, String)>,
     /// Left out on purpose, with the reason.
     pub(super) notices: Vec<String>,
     pub(super) bytes: u64,
-    /// How many numbers have been used, once the list is complete.
-    pub(super) end: Option<u32>,
+    /// How many files and bytes there will be, where they were counted first.
+    pub(super) counted: Option<(u64, u64)>,
+    /// Records in the page that have no number.
+    pub(super) loose: u32,
+    /// How many numbers have been used, and records without one, once the list is complete.
+    pub(super) end: Option<(u32, u32)>,
 }
 
 /// What the session tells the lister.
@@ -62,14 +70,20 @@ pub(crate) struct Lister {
     pub(super) asked: Asked,
     /// What the session has taken of what several share.
     pub(super) hand: Option<Arc<Hand>>,
+    pub(super) rules: Arc<FileRules>,
+    pub(super) aftermath: Option<Arc<Aftermath>>,
+    /// The session ends when every other one of the transfer has ended.
+    pub(super) is_last: bool,
     proceed: Sender<bool>,
 }
 
 impl Lister {
     /// Starts the threads. Behind the first page the lister waits for [`proceed`](Self::proceed).
     pub(crate) fn start(sources: Sources, symlinks: SymlinkPolicy) -> Result<Self, Error> {
-        let (lister, mut listing, may_proceed) = Self::parts(symlinks)?;
+        let (mut lister, mut listing, may_proceed) = Self::parts(symlinks)?;
         listing.may_proceed = Some(may_proceed);
+        lister.rules = Arc::clone(&sources.rules);
+        lister.aftermath = sources.aftermath.clone();
         thread::Builder::new()
             .name("fasp-lister".into())
             .spawn(move || listing.run(&sources))
@@ -97,6 +111,9 @@ impl Lister {
 
     fn share(mut self, mut listing: Listing, pool: Pool, is_first: bool) -> Result<Self, Error> {
         let hand = Arc::new(Hand::default());
+        self.rules = Arc::clone(pool.rules());
+        self.aftermath = pool.aftermath().cloned();
+        self.is_last = is_first;
         self.hand = Some(Arc::clone(&hand));
         thread::Builder::new()
             .name("fasp-lister".into())
@@ -122,6 +139,9 @@ impl Lister {
             asks,
             asked,
             hand: None,
+            rules: Arc::default(),
+            aftermath: None,
+            is_last: true,
             proceed,
         };
         Ok((lister, listing, may_proceed))
@@ -149,6 +169,8 @@ impl Listed {
     /// Adds what another walk has found that needs no number.
     pub(super) fn absorb(&mut self, other: Self) {
         self.page.extend(other.page);
+        self.loose = self.loose.saturating_add(other.loose);
+        self.counted = self.counted.or(other.counted);
         self.failures.extend(other.failures);
         self.notices.extend(other.notices);
     }
@@ -179,7 +201,15 @@ pub(super) struct Listing {
     /// The directory that the page's names are in.
     entered: Option<EntryPath>,
     pub(super) next: u32,
+    /// Records without a number in the pages that are closed.
+    loose: u32,
+    /// Directories that the list names with everything in them, when that matters.
+    complete: Vec<EntryPath>,
+    /// Something could not be listed.
+    has_failed: bool,
     suffixes: Suffixes,
+    rules: Arc<FileRules>,
+    aftermath: Option<Arc<Aftermath>>,
 }
 
 /// The session is gone: nobody takes pages any more.
@@ -198,7 +228,12 @@ impl Listing {
             current: Listed::default(),
             entered: None,
             next: 0,
+            loose: 0,
+            complete: Vec::new(),
+            has_failed: false,
             suffixes: Suffixes::default(),
+            rules: Arc::default(),
+            aftermath: None,
         }
     }
 
@@ -207,149 +242,54 @@ impl Listing {
         Self::new(Out::Pool(pool), symlinks, Asked::default())
     }
 
-    pub(super) fn run(&mut self, sources: &Sources) {
-        for source in &sources.items {
-            let listed = match source {
-                Source::Tree { root, path } => self.walk(root, path),
-                Source::Faux(faux) => self.make_up(faux),
-            };
-            if listed.is_err() {
-                return;
-            }
-        }
-        // What was left out behind the last entry.
-        self.close_full_page().ok();
-        match &self.out {
-            Out::Pool(pool) => pool.end_walk(),
-            Out::Pages(_) => self.end(),
-        }
-    }
-
     /// Says that the list is complete.
     pub(super) fn end(&mut self) {
-        self.current.end = Some(self.next);
+        self.current.end = Some((self.next, self.loose.saturating_add(self.current.loose)));
         // Nobody to tell: the session has ended already.
         self.close_page().ok();
     }
 
-    fn walk(&mut self, root: &Docroot, source: &EntryPath) -> Result<(), Gone> {
-        let symlinks = match self.symlinks {
-            SymlinkPolicy::Follow => docroot::SymlinkPolicy::Follow,
-            SymlinkPolicy::Copy => docroot::SymlinkPolicy::Copy,
-            SymlinkPolicy::CopyForce => docroot::SymlinkPolicy::CopyForce,
-            SymlinkPolicy::Skip => docroot::SymlinkPolicy::Skip,
-        };
-        let base = source.parent().unwrap_or(EntryPath::root());
-        let walk = match root.walk(source, WalkOptions::default().symlinks(symlinks)) {
-            Ok(walk) => walk,
-            Err(error) => {
-                self.fail(source.to_string(), &error);
-                return Ok(());
-            }
-        };
-        for entry in walk {
-            match entry {
-                Ok(entry) => match entry.path.strip_prefix(&base) {
-                    Some(path) => self.add(root, &entry, path)?,
-                    None => self.fail(entry.path.to_string(), &docroot::Error::NotFound),
-                },
-                Err(error) => {
-                    self.fail(docroot::escape_name(&error.path).into_owned(), &error.error);
-                }
-            }
-            self.close_full_page()?;
-        }
-        Ok(())
+    /// Adds a record that has no number.
+    fn add_loose(&mut self, record: &Record<'_>) {
+        record.encode(&mut self.current.page);
+        self.current.loose = self.current.loose.saturating_add(1);
     }
 
-    /// Lists files that do not exist.
-    fn make_up(&mut self, faux: &FauxSource) -> Result<(), Gone> {
-        let name = match EntryPath::parse(faux.name().as_bytes()) {
-            Ok(name) => name,
-            Err(error) => {
-                self.fail(faux.name().to_owned(), &error);
-                return Ok(());
-            }
-        };
-        let attributes = Attributes {
-            mode: 0o644,
-            ..made_now()
-        };
-        let directory = match faux {
-            FauxSource::File { size, .. } => {
-                return self.offer(Origin::Faux(Content::Zero), name, attributes, *size);
-            }
-            FauxSource::Directory(directory) => directory,
-        };
-        Record::Directory {
-            path: name.as_bytes(),
-            attributes: Attributes {
-                mode: 0o755,
-                ..attributes
-            },
-        }
-        .encode(&mut self.current.page);
-        for number in 1..=directory.count {
-            let path = EntryPath::parse(directory.name_of(number).as_bytes())
-                .and_then(|file| name.join(&file));
-            match path {
-                Ok(path) => {
-                    let content = Content::new(directory.content, u64::from(number));
-                    let size = directory.size_of(number);
-                    self.offer(Origin::Faux(content), path, attributes, size)?;
-                }
-                Err(error) => self.fail(directory.name_of(number), &error),
-            }
-            self.close_full_page()?;
-        }
-        Ok(())
-    }
-
-    fn fail(&mut self, path: String, error: &docroot::Error) {
+    /// Tells both sides of something that cannot be sent.
+    fn fail(&mut self, path: &[u8], error: &docroot::Error) {
         let (code, text) = failure(error);
+        self.fail_with(path, code, text);
+    }
+
+    fn fail_with(&mut self, path: &[u8], code: ErrorCode, text: String) {
+        self.add_loose(&Record::Unlisted {
+            path,
+            code,
+            text: &text,
+        });
+        let path = docroot::escape_name(path).into_owned();
         self.current.failures.push((path, code, text));
+        self.has_failed = true;
     }
 
-    fn add(&mut self, root: &Docroot, entry: &Entry, path: EntryPath) -> Result<(), Gone> {
-        if path.is_reserved(&self.suffixes) {
-            self.current
-                .notices
-                .push(format!("{path} is a partial file and was left out"));
-            return Ok(());
-        }
-        let attributes = attributes(entry);
-        match entry.kind() {
-            FileKind::Directory => {
-                let path = path.as_bytes();
-                Record::Directory { path, attributes }.encode(&mut self.current.page);
-                Ok(())
-            }
-            FileKind::Symlink => {
-                let target = entry.target.as_deref().unwrap_or_default();
-                if let Out::Pool(pool) = &self.out {
-                    let target = target.to_vec();
-                    return pool.put_first(Item::Link { path, target });
-                }
-                self.link(&path, target);
-                Ok(())
-            }
-            _ => {
-                let origin = Origin::File {
-                    root: root.clone(),
-                    path: entry.path.clone(),
-                    rule: match self.symlinks {
-                        SymlinkPolicy::Follow => LinkRule::FollowBeneath,
-                        _ => LinkRule::Refuse,
-                    },
-                };
-                self.offer(origin, path, attributes, entry.attributes.size)
-            }
-        }
+    /// Tells both sides of something that is not sent on purpose.
+    fn leave_out(&mut self, path: &EntryPath) {
+        let text = "it is a partial file";
+        self.add_loose(&Record::LeftOut {
+            path: path.as_bytes(),
+            text,
+        });
+        self.current.notices.push(left_out(path.as_bytes(), text));
     }
 
-    pub(super) fn link(&mut self, path: &EntryPath, target: &[u8]) {
+    pub(super) fn link(
+        &mut self,
+        path: &EntryPath,
+        target: &[u8],
+        original: Option<Box<Original>>,
+    ) {
         self.enter(path);
-        let file = self.number(path, 0);
+        let file = self.number(path, 0, original);
         let name = path.file_name().unwrap_or_default();
         Record::Symlink { file, name, target }.encode(&mut self.current.page);
     }
@@ -360,8 +300,10 @@ impl Listing {
         path: EntryPath,
         attributes: Attributes,
         size: u64,
+        original: Option<Box<Original>>,
     ) -> Result<(), Gone> {
         let offer = Offer {
+            original,
             origin,
             path,
             attributes,
@@ -382,19 +324,20 @@ impl Listing {
             attributes,
             size,
             part,
+            original,
         } = offer;
         if let Some(part) = part {
-            self.list_part(&path, attributes, size, origin, part);
+            self.list_part(&path, attributes, size, origin, part, original);
             return Ok(());
         }
         if size > MAX_SMALL_FILE {
-            let file = self.list(&path, attributes, size);
+            let file = self.list(&path, attributes, size, original);
             self.current.blocks.push((file, origin, size, None));
             return Ok(());
         }
         if self.asks_first {
             self.wait_for_room();
-            let file = self.list(&path, attributes, size);
+            let file = self.list(&path, attributes, size, original);
             // Nobody asks for the content of an empty file, so nothing would take it out again.
             if size > 0 {
                 lock(&self.asked).insert(file, (origin, size));
@@ -407,7 +350,7 @@ impl Listing {
                     self.close_page()?;
                 }
                 self.enter(&path);
-                let file = self.number(&path, size);
+                let file = self.number(&path, size, original);
                 let name = path.file_name().unwrap_or_default();
                 Record::SmallFile {
                     file,
@@ -417,15 +360,21 @@ impl Listing {
                 }
                 .encode(&mut self.current.page);
             }
-            Err(error) => self.fail(path.to_string(), &error),
+            Err(error) => self.fail(path.as_bytes(), &error),
         }
         Ok(())
     }
 
     /// Names a file whose content is sent when the receiver asks.
-    fn list(&mut self, path: &EntryPath, attributes: Attributes, size: u64) -> u32 {
+    fn list(
+        &mut self,
+        path: &EntryPath,
+        attributes: Attributes,
+        size: u64,
+        original: Option<Box<Original>>,
+    ) -> u32 {
         self.enter(path);
-        let file = self.number(path, size);
+        let file = self.number(path, size, original);
         let name = path.file_name().unwrap_or_default();
         let record = Record::File {
             file,
@@ -445,6 +394,7 @@ impl Listing {
         size: u64,
         origin: Origin,
         part: Part,
+        original: Option<Box<Original>>,
     ) {
         let Part {
             whole,
@@ -454,7 +404,7 @@ impl Listing {
         self.enter(path);
         let start = span.start;
         let file = if start == 0 {
-            self.number(path, size)
+            self.number(path, size, original)
         } else {
             self.next += 1;
             self.next - 1
@@ -473,9 +423,10 @@ impl Listing {
         self.current.blocks.push((file, origin, length, Some(span)));
     }
 
-    fn number(&mut self, path: &EntryPath, size: u64) -> u32 {
+    fn number(&mut self, path: &EntryPath, size: u64, original: Option<Box<Original>>) -> u32 {
         let file = self.next;
         self.next += 1;
+        self.current.originals.extend(original.map(|o| (file, *o)));
         self.current.names.push((file, path.clone(), size));
         self.current.bytes = self.current.bytes.saturating_add(size);
         file
@@ -515,6 +466,7 @@ impl Listing {
             return Ok(());
         };
         let page = std::mem::take(&mut self.current);
+        self.loose = self.loose.saturating_add(page.loose);
         self.entered = None;
         let is_end = page.end.is_some();
         pages.send(page).map_err(|_| Gone)?;
@@ -545,22 +497,7 @@ pub(super) fn lock(asked: &Asked) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Or
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn attributes(entry: &Entry) -> Attributes {
-    Attributes {
-        mode: entry.attributes.mode & 0o7777,
-        mtime: entry.attributes.mtime.seconds,
-        mtime_nanos: entry.attributes.mtime.nanos,
-    }
-}
-
-/// Attributes of something that comes into being as it is listed.
-fn made_now() -> Attributes {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Attributes {
-        mode: 0,
-        mtime: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-        mtime_nanos: now.subsec_nanos(),
-    }
+/// The sentence about something that was left out.
+pub(super) fn left_out(path: &[u8], text: &str) -> String {
+    format!("{} was left out: {text}", docroot::escape_name(path))
 }

@@ -9,12 +9,14 @@
 //!
 //! Queues between threads are bounded; the session thread never waits for a disk but for the file it reads.
 
+mod checksum;
 mod command;
 mod commit;
 mod contents;
 mod destination;
 mod driver;
 mod faux;
+mod finisher;
 mod first;
 mod lister;
 mod pool;
@@ -22,6 +24,7 @@ mod receiver;
 mod reporter;
 mod sender;
 mod share;
+mod source_list;
 mod sources;
 mod storage;
 
@@ -33,6 +36,7 @@ pub(crate) use lister::{Listed, Lister};
 pub(crate) use pool::{Pool, PoolOwner, Split};
 pub(crate) use receiver::{FirstPage, ReceiverOptions};
 pub(crate) use sender::SenderOptions;
+pub use source_list::{ListEntry, ParseListError, SourceList};
 pub(crate) use sources::beneath;
 pub use sources::{Source, Sources};
 pub(crate) use storage::{Assembly, Rules};

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use docroot::EntryPath;
 use fasp_core::{Attributes, MAX_SMALL_FILE};
-use transfer_spec::SymlinkPolicy;
+use transfer_spec::{FileRules, SymlinkPolicy};
 
+use super::finisher::{Aftermath, Original};
 use super::lister::{Gone, Listed, Listing};
 use super::sources::{Origin, Sources, Span};
 use crate::Error;
@@ -66,6 +67,8 @@ pub(super) struct Offer {
     /// Of the whole file.
     pub(super) size: u64,
     pub(super) part: Option<Part>,
+    /// What it is made of, if something is to be done with it when it has arrived.
+    pub(super) original: Option<Box<Original>>,
 }
 
 /// Which part of which file.
@@ -82,7 +85,11 @@ pub(super) enum Item {
     /// Directories, failures and notices: the first session's.
     Listed(Listed),
     /// A symbolic link: the first session's.
-    Link { path: EntryPath, target: Vec<u8> },
+    Link {
+        path: EntryPath,
+        target: Vec<u8>,
+        original: Option<Box<Original>>,
+    },
     /// Anybody's.
     Offer(Offer),
 }
@@ -104,6 +111,8 @@ pub(crate) struct Pool(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     split: Split,
+    rules: Arc<FileRules>,
+    aftermath: Option<Arc<Aftermath>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -132,6 +141,8 @@ impl Pool {
     ) -> Result<Self, Error> {
         let pool = Self(Arc::new(Shared {
             split,
+            rules: Arc::clone(&sources.rules),
+            aftermath: sources.aftermath.clone(),
             state: Mutex::default(),
             changed: Condvar::new(),
         }));
@@ -141,6 +152,14 @@ impl Pool {
             .spawn(move || walk.run(&sources))
             .map_err(Error::Thread)?;
         Ok(pool)
+    }
+
+    pub(super) fn rules(&self) -> &Arc<FileRules> {
+        &self.0.rules
+    }
+
+    pub(super) fn aftermath(&self) -> Option<&Arc<Aftermath>> {
+        self.0.aftermath.as_ref()
     }
 
     /// Counts a further session in; false when there is nothing for it any more.
@@ -202,6 +221,8 @@ impl Pool {
             self.put_one(Offer {
                 origin: offer.origin.clone(),
                 path: offer.path.clone(),
+                // The part at the start stands for the file (protocol §13.4).
+                original: offer.original.clone().filter(|_| span.start == 0),
                 part: Some(Part {
                     whole,
                     length,

@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fasp_core::{BlockWrite, Event, Rate, Record, Session, Totals};
+use transfer_spec::{FileChecksum, FileRules};
 
+use super::command::Report;
 use super::destination::Destination;
+use super::finisher::{Arrived, Finisher};
+use super::lister::left_out;
 use super::reporter::Reporter;
+use super::sources::Root;
 use super::storage::{self, Assembly, Blocks, Gauge, IDLE, Job, QUEUE, Rules};
 use super::storage::{Settled, SettledResult, StorageEvent};
 use crate::Error;
@@ -53,8 +58,10 @@ pub(super) struct ReceiverProgram {
     jobs: Sender<Job>,
     events: Receiver<StorageEvent>,
     gauge: Arc<Gauge>,
-    /// Files that have to get a result, once the list is complete.
-    expected: Option<u64>,
+    /// Files that have to get a result, and records that have none, once the list is complete.
+    expected: Option<(u64, u64)>,
+    /// Records without a number that have been handled.
+    loose: u64,
     settled: u64,
     links: u64,
     first_page: FirstPage,
@@ -62,14 +69,31 @@ pub(super) struct ReceiverProgram {
     is_complete: bool,
     /// Bytes of pages done with.
     pages_done: u64,
+    destination: Destination,
+    finisher: Option<Finisher>,
+    is_dry_run: bool,
     measured_at: Instant,
     measured: u64,
 }
 
 impl ReceiverProgram {
-    pub(super) fn new(options: ReceiverOptions, port: Port, now: Instant) -> Result<Self, Error> {
+    pub(super) fn new(
+        options: ReceiverOptions,
+        port: Port,
+        now: Instant,
+        reports: Sender<Report>,
+    ) -> Result<Self, Error> {
         let (sender, events) = unbounded();
         let gauge = Arc::new(Gauge::default());
+        let destination = options.destination.clone();
+        let FileRules {
+            checksum, dry_run, ..
+        } = *options.rules.files;
+        let finisher = match checksum {
+            FileChecksum::None => None,
+            _ if dry_run => None,
+            checksum => Some(Finisher::start(checksum, None, reports)?),
+        };
         let jobs = storage::start(
             options.destination,
             options.rules,
@@ -84,11 +108,15 @@ impl ReceiverProgram {
             gauge,
             expected: None,
             settled: 0,
+            loose: 0,
             links: 0,
             first_page: options.first_page,
             is_finishing: false,
             is_complete: false,
             pages_done: 0,
+            destination,
+            finisher,
+            is_dry_run: dry_run,
             measured_at: now,
             measured: 0,
         })
@@ -110,7 +138,10 @@ impl ReceiverProgram {
     }
 
     /// Takes up what the control channel has carried already.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, reporter: &mut Reporter) {
+        if self.is_dry_run {
+            reporter.set_dry_run();
+        }
         match std::mem::replace(&mut self.first_page, FirstPage::Done) {
             FirstPage::AtOnce(page) => self.handle_first_page(page),
             other => self.first_page = other,
@@ -210,11 +241,29 @@ impl ReceiverProgram {
                 count: 1,
             }),
             StorageEvent::Digest { file, digest } => session.file_digest(file, digest),
-            StorageEvent::Listed { files, bytes } => reporter.listed(files, bytes, false),
+            StorageEvent::Listed {
+                files,
+                bytes,
+                loose,
+            } => {
+                self.loose = self.loose.saturating_add(loose);
+                if files > 0 {
+                    reporter.listed(files, bytes, false);
+                }
+            }
+            StorageEvent::Counted { files, bytes } => reporter.counted(files, bytes),
+            StorageEvent::Deleted { path } => {
+                reporter.deleted(&path);
+                session.reply(&Record::Deleted { path: &path });
+            }
             StorageEvent::Settled(settled) => self.on_settled(session, reporter, settled),
+            StorageEvent::Missing { path, code, text } => match code {
+                Some(code) => reporter.failed(ShownText::from_bytes(&path), code, &text),
+                None => reporter.notice(&left_out(&path, &text)),
+            },
             StorageEvent::Link => self.links += 1,
-            StorageEvent::End { files } => {
-                self.expected = Some(u64::from(files));
+            StorageEvent::End { files, loose } => {
+                self.expected = Some((u64::from(files), u64::from(loose)));
                 reporter.listed(0, 0, true);
             }
             StorageEvent::PageDone(bytes) => {
@@ -233,8 +282,9 @@ impl ReceiverProgram {
                 session.close(now, Some((fasp_core::ErrorCode::Protocol, text)));
             }
         }
-        if let Some(expected) = self.expected {
-            if self.settled + self.links >= expected && !self.is_finishing {
+        if let Some((expected, loose)) = self.expected {
+            let is_handled = self.settled + self.links >= expected && self.loose >= loose;
+            if is_handled && !self.is_finishing {
                 self.is_finishing = true;
                 self.job(Job::Finish);
             }
@@ -273,7 +323,7 @@ impl ReceiverProgram {
             match result {
                 SettledResult::Done { size } => {
                     if !is_further {
-                        reporter.done(&path, size);
+                        self.tell_done(reporter, path, size);
                     }
                     // Neighbouring numbers share a record.
                     match &mut run {
@@ -308,6 +358,36 @@ impl ReceiverProgram {
         }
         if let Some((first, count)) = run {
             session.reply(&Record::Done { first, count });
+        }
+    }
+
+    fn tell_done(&self, reporter: &mut Reporter, path: Vec<u8>, size: u64) {
+        let Some(finisher) = &self.finisher else {
+            reporter.done(&path, size);
+            return;
+        };
+        reporter.count_done(size);
+        let place = match &self.destination {
+            // Links come last.
+            Destination::Tree(tree) if !self.is_finishing => tree
+                .place(&path)
+                .ok()
+                .map(|place| (Root::Open(tree.root().clone()), place)),
+            _ => None,
+        };
+        finisher.arrived(Arrived {
+            path,
+            size,
+            place,
+            original: None,
+            is_skipped: false,
+        });
+    }
+
+    /// Waits for the checksums of what has arrived.
+    pub(super) fn end(&mut self) {
+        if let Some(finisher) = self.finisher.take() {
+            finisher.end(false);
         }
     }
 

@@ -7,7 +7,7 @@ use fasp_core::ErrorCode;
 use fasp_core::session::Statistics;
 
 use super::command::{Finish, Report};
-use crate::event::{Event, FileFailure, Outcome, ShownText, Totals};
+use crate::event::{Event, FileFailure, Outcome, PlannedAction, ShownText, Totals};
 
 /// How often figures are reported.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -20,6 +20,9 @@ pub(super) struct Reporter {
     next: Instant,
     outcome: Outcome,
     totals: Totals,
+    /// Files and bytes that were counted beforehand.
+    counted: Option<(u64, u64)>,
+    is_dry_run: bool,
     /// Code of the failed files so far, while they all agree.
     code: Option<ErrorCode>,
 }
@@ -32,6 +35,8 @@ impl Reporter {
             next: now,
             outcome: Outcome::default(),
             totals: Totals::default(),
+            counted: None,
+            is_dry_run: false,
             code: None,
         }
     }
@@ -55,16 +60,64 @@ impl Reporter {
     pub(super) fn listed(&mut self, files: u64, bytes: u64, complete: bool) {
         self.totals.add(files, bytes);
         self.totals.complete |= complete;
-        self.send(Report::Event(Event::Totals(self.totals)));
+        self.tell_totals();
+    }
+
+    /// How much there will be is known before it is listed.
+    pub(super) fn counted(&mut self, files: u64, bytes: u64) {
+        self.counted = Some((files, bytes));
+        self.tell_totals();
+    }
+
+    /// What was counted, while the list names no more than that.
+    fn tell_totals(&self) {
+        let mut totals = self.totals;
+        if let Some((files, bytes)) = self.counted.filter(|_| !totals.complete) {
+            totals.files = totals.files.max(files);
+            totals.bytes = totals.bytes.max(bytes);
+            totals.complete = true;
+        }
+        self.send(Report::Event(Event::Totals(totals)));
     }
 
     pub(super) fn done(&mut self, path: &[u8], size: u64) {
+        self.count_done(size);
+        let path = ShownText::from_bytes(path);
+        self.send(Report::Event(match self.is_dry_run {
+            true => Event::FilePlanned {
+                action: PlannedAction::Transfer,
+                path,
+                size: Some(size),
+            },
+            false => Event::FileDone {
+                path,
+                size,
+                checksum: None,
+            },
+        }));
+    }
+
+    /// Counts a file that a [`Finisher`](super::finisher::Finisher) tells of.
+    pub(super) fn count_done(&mut self, size: u64) {
         self.outcome.files_done += 1;
         self.outcome.bytes += size;
-        self.send(Report::Event(Event::FileDone {
-            path: ShownText::from_bytes(path),
-            size,
+    }
+
+    pub(super) fn deleted(&self, path: &[u8]) {
+        let path = ShownText::from_bytes(path);
+        self.send(Report::Event(match self.is_dry_run {
+            true => Event::FilePlanned {
+                action: PlannedAction::Delete,
+                path,
+                size: None,
+            },
+            false => Event::FileDeleted { path },
         }));
+    }
+
+    /// Nothing that is told has happened.
+    pub(super) fn set_dry_run(&mut self) {
+        self.is_dry_run = true;
     }
 
     pub(super) fn skipped(&mut self, path: &[u8], reason: &str) {
@@ -126,6 +179,7 @@ impl Reporter {
         let outcome = &mut self.outcome;
         outcome.elapsed_ms = elapsed.as_millis() as u64;
         outcome.mean_rate_kbps = outcome.bytes * 8 / (elapsed.as_millis() as u64).max(1);
+        outcome.dry_run = self.is_dry_run;
         outcome.retransmitted_bytes = statistics.payload_resent;
         let sent = statistics.datagrams_sent.max(1);
         outcome.loss_ratio = statistics

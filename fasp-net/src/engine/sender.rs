@@ -5,14 +5,18 @@ use std::io::IoSliceMut;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use docroot::EntryPath;
 use fasp_core::session::{BlockRead, FileResult};
 use fasp_core::{Event, Session, TransmitBatch};
+use transfer_spec::{FileChecksum, FileRules};
 
+use super::command::Report;
+use super::finisher::{Arrived, Finisher, Original};
 use super::lister::{Ask, Listed, Lister, lock};
 use super::reporter::Reporter;
 use super::sources::{OpenSources, failure};
+use crate::Error;
 
 /// Bytes of pages handed to the session ahead of what it has sent.
 const PAGES_AHEAD: usize = 1 << 20;
@@ -36,27 +40,43 @@ pub(super) struct SenderProgram {
     reads: Vec<BlockRead>,
     is_listed: bool,
     first: Option<(Listed, Vec<u8>)>,
+    originals: BTreeMap<u32, Original>,
+    finisher: Option<Finisher>,
 }
 
 impl SenderProgram {
-    pub(super) fn new(options: SenderOptions) -> Self {
+    pub(super) fn new(options: SenderOptions, reports: Sender<Report>) -> Result<Self, Error> {
         let SenderOptions {
             lister,
             first,
             decisions,
         } = options;
-        Self {
+        let FileRules {
+            checksum, dry_run, ..
+        } = *lister.rules;
+        let aftermath = lister.aftermath.clone();
+        let finisher = match (checksum, &aftermath) {
+            (FileChecksum::None, None) => None,
+            _ if dry_run => None,
+            _ => Some(Finisher::start(checksum, aftermath, reports)?),
+        };
+        Ok(Self {
             lister,
             open: OpenSources::default(),
             names: BTreeMap::new(),
             reads: Vec::new(),
             is_listed: false,
             first: first.map(|first| (first, decisions)),
-        }
+            originals: BTreeMap::new(),
+            finisher,
+        })
     }
 
     /// Takes up what the control channel has carried already.
     pub(super) fn begin(&mut self, now: Instant, session: &mut Session, reporter: &mut Reporter) {
+        if self.lister.rules.dry_run {
+            reporter.set_dry_run();
+        }
         if let Some((mut first, decisions)) = self.first.take() {
             first.page.clear();
             self.take(session, reporter, first);
@@ -99,6 +119,9 @@ impl SenderProgram {
         for notice in listed.notices {
             reporter.notice(&notice);
         }
+        if let Some((files, bytes)) = listed.counted {
+            reporter.counted(files, bytes);
+        }
         let files = listed.names.len() as u64;
         if files > 0 || listed.end.is_some() {
             reporter.listed(files, listed.bytes, listed.end.is_some());
@@ -116,10 +139,11 @@ impl SenderProgram {
                 .into_iter()
                 .map(|(file, path, size)| (file, (path, size))),
         );
+        self.originals.extend(listed.originals);
         session.send_page(listed.page);
-        if let Some(files) = listed.end {
+        if let Some((files, loose)) = listed.end {
             self.is_listed = true;
-            session.end_list(files);
+            session.end_list(files, loose);
         }
     }
 
@@ -150,6 +174,7 @@ impl SenderProgram {
                     self.settle(reporter, file, &result);
                 }
             }
+            Event::Deleted { path } => reporter.deleted(&path),
             _ => {}
         }
     }
@@ -157,14 +182,31 @@ impl SenderProgram {
     fn settle(&mut self, reporter: &mut Reporter, file: u32, result: &FileResult) {
         self.put_down(file);
         self.open.remove(file);
+        let original = self.originals.remove(&file);
         let Some((path, size)) = self.names.remove(&file) else {
             return;
         };
         match result {
-            FileResult::Done => reporter.done(path.as_bytes(), size),
+            FileResult::Done if self.lister.rules.dry_run => {
+                // Nobody asked for it.
+                lock(&self.lister.asked).remove(&file);
+                reporter.done(path.as_bytes(), size);
+            }
+            FileResult::Done => match &self.finisher {
+                None => reporter.done(path.as_bytes(), size),
+                Some(finisher) => {
+                    reporter.count_done(size);
+                    finisher.arrived(Arrived::sent(&path, size, original));
+                }
+            },
             FileResult::Skipped => {
                 lock(&self.lister.asked).remove(&file);
                 reporter.skipped(path.as_bytes(), "the same file is there already");
+                if self.lister.rules.after.skipped_too
+                    && let Some(finisher) = &self.finisher
+                {
+                    finisher.arrived(Arrived::sent(&path, size, original).skipped());
+                }
             }
             FileResult::Failed { code, text } => {
                 lock(&self.lister.asked).remove(&file);
@@ -180,6 +222,13 @@ impl SenderProgram {
             && let Some((size, is_part)) = self.open.put_down(file)
         {
             hand.put_down(size, is_part);
+        }
+    }
+
+    /// Does what is left to do with the files that have arrived.
+    pub(super) fn end(&mut self, is_whole: bool) {
+        if let Some(finisher) = self.finisher.take() {
+            finisher.end(is_whole && self.lister.is_last);
         }
     }
 

@@ -28,7 +28,11 @@ impl Listing {
     fn list_item(&mut self, item: Item) -> Result<(), Gone> {
         match item {
             Item::Listed(listed) => self.current.absorb(listed),
-            Item::Link { path, target } => self.link(&path, &target),
+            Item::Link {
+                path,
+                target,
+                original,
+            } => self.link(&path, &target, original),
             Item::Offer(offer) => self.list_offer(offer)?,
         }
         self.close_full_page()

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::IoSliceMut,
+    os::unix::ffi::OsStrExt as _,
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -10,9 +11,11 @@ use std::{
 use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile};
 use fasp_core::ErrorCode;
 use fasp_core::session::BlockRead;
-use transfer_spec::{Faux, FauxSource, Location};
+use transfer_spec::{Faux, FauxSource, FileRules, Location, PlaceError, place_of};
 
 use super::faux::Content;
+use super::finisher::Aftermath;
+use super::source_list::SourceList;
 use crate::Error;
 
 /// One file or directory to send.
@@ -24,7 +27,11 @@ pub enum Source {
         root: Docroot,
         /// Where it is beneath the root.
         path: EntryPath,
+        /// Where it goes beneath the destination.
+        place: EntryPath,
     },
+    /// What a list names.
+    List(Arc<SourceList>),
     /// What is made up as it is sent.
     Faux(FauxSource),
 }
@@ -34,6 +41,10 @@ pub enum Source {
 pub struct Sources {
     /// In the order the user named them.
     pub items: Vec<Source>,
+    /// What of them is sent, and what becomes of them.
+    pub(crate) rules: Arc<FileRules>,
+    /// What becomes of them, if anything does.
+    pub(crate) aftermath: Option<Arc<Aftermath>>,
 }
 
 impl Sources {
@@ -45,8 +56,22 @@ impl Sources {
         if items.is_empty() {
             Err(Error::Nothing)
         } else {
-            Ok(Self { items })
+            Ok(Self {
+                items,
+                rules: Arc::default(),
+                aftermath: None,
+            })
         }
+    }
+
+    /// Sets the rules about files. Where the sources go was decided when they were made.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a directory that they should move to and that cannot be.
+    pub(crate) fn under(mut self, rules: &FileRules) -> Result<Self, Error> {
+        self.rules = Arc::new(rules.clone());
+        self.aftermath = Aftermath::local(&self.rules)?;
+        Ok(self)
     }
 
     /// Takes local paths as the user named them; each must exist.
@@ -58,46 +83,127 @@ impl Sources {
         Self::new(items.collect::<Result<_, _>>()?)
     }
 
-    /// Takes paths beneath one root, as a client named them; each must exist. `faux:///NAME?SIZE` is made up, which no
-    /// file can be called; directories of such files are not, because a client decides how many they hold.
+    /// Takes paths beneath one root, as a client named them; each must exist, unless they come from a list.
+    /// `faux:///NAME?SIZE` is made up, which no file can be called; directories of such files are not, because a client
+    /// decides how many they hold.
     ///
     /// # Errors
     /// As [`Sources::local`], with code 41 for a path that leaves the root.
-    pub fn beneath(root: &Docroot, paths: &[Vec<u8>]) -> Result<Self, Error> {
+    pub fn beneath(root: &Docroot, paths: &[Vec<u8>], rules: &FileRules) -> Result<Self, Error> {
         let mut items = Vec::with_capacity(paths.len());
-        for path in paths {
+        for (number, path) in paths.iter().enumerate() {
             if let Some(file) = made_up(path) {
                 items.push(Source::Faux(file));
                 continue;
             }
+            let shown = || docroot::escape_name(path).into_owned();
             let failed = |source| Error::File {
-                path: docroot::escape_name(path).into_owned(),
+                path: shown(),
                 source,
             };
-            let entry = beneath(path).map_err(failed)?;
-            items.push(Source::existing(root.clone(), entry).map_err(failed)?);
+            let place = place_beneath(rules, number, path).map_err(|why| why.of(shown()))?;
+            let path = beneath(path).map_err(failed)?;
+            let root = root.clone();
+            items.push(match rules.is_list {
+                true => Source::Tree { root, path, place },
+                false => Source::existing(root, path, place).map_err(failed)?,
+            });
         }
-        Self::new(items)
+        let rules = Arc::new(rules.clone());
+        Ok(Self {
+            items: Self::new(items)?.items,
+            aftermath: Aftermath::beneath(&rules, root)?,
+            rules,
+        })
+    }
+}
+
+/// Where a source that a client names goes, below the destination.
+pub(crate) fn place_beneath(
+    rules: &FileRules,
+    number: usize,
+    path: &[u8],
+) -> Result<EntryPath, Misplaced> {
+    // A leading slash means the root, with it or without.
+    let trimmed = |path: &[u8]| {
+        let start = path.iter().position(|b| *b != b'/');
+        path[start.unwrap_or(path.len())..].to_vec()
+    };
+    let base = rules.source_base.as_deref().map(trimmed);
+    if let Some(file) = made_up(path) {
+        return entry_path(file.name().as_bytes());
+    }
+    // A path that climbs has no name that one could know.
+    beneath(path)?;
+    let kept = match rules.names.is_empty() {
+        true => place_of(&trimmed(path), base.as_deref())?,
+        false => rules.place(number, path)?,
+    };
+    entry_path(&kept)
+}
+
+/// Why a source has no place below the destination.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Misplaced {
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
+    Path(#[from] docroot::Error),
+}
+
+impl Misplaced {
+    pub(super) fn of(self, path: String) -> Error {
+        match self {
+            Self::Place(source) => Error::Place { path, source },
+            Self::Path(source) => Error::File { path, source },
+        }
+    }
+
+    pub(super) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Place(_) => ErrorCode::Usage,
+            Self::Path(error) => error.code(),
+        }
+    }
+}
+
+pub(super) fn entry_path(components: &[u8]) -> Result<EntryPath, Misplaced> {
+    match components {
+        b"" => Ok(EntryPath::root()),
+        components => Ok(EntryPath::parse(components)?),
     }
 }
 
 impl Source {
-    /// Takes a local path as the user named it; it must exist.
+    /// Takes a local path as the user named it; it must exist. It keeps its last name.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn local(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::File {
-            path: path.display().to_string(),
-            source,
-        };
-        let (root, entry) = Docroot::for_source(path).map_err(failed)?;
-        Self::existing(root, entry).map_err(failed)
+        Self::local_with_base(path, None)
     }
 
-    fn existing(root: Docroot, path: EntryPath) -> Result<Self, docroot::Error> {
+    /// Takes a local path that keeps what is behind `base`, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Place`] when it is not below the base.
+    pub fn local_with_base(path: &Path, base: Option<&[u8]>) -> Result<Self, Error> {
+        let shown = || path.display().to_string();
+        let failed = |source| Error::File {
+            path: shown(),
+            source,
+        };
+        let place = place_of(path.as_os_str().as_bytes(), base)
+            .map_err(Misplaced::from)
+            .and_then(|place| entry_path(&place))
+            .map_err(|why| why.of(shown()))?;
+        let (root, entry) = Docroot::for_source(path).map_err(failed)?;
+        Self::existing(root, entry, place).map_err(failed)
+    }
+
+    fn existing(root: Docroot, path: EntryPath, place: EntryPath) -> Result<Self, docroot::Error> {
         match root.stat(&path, LinkRule::Refuse)? {
-            Some(_) => Ok(Self::Tree { root, path }),
+            Some(_) => Ok(Self::Tree { root, path, place }),
             None => Err(docroot::Error::NotFound),
         }
     }
@@ -112,12 +218,30 @@ fn made_up(path: &[u8]) -> Option<FauxSource> {
     }
 }
 
+/// A root that sources lie beneath.
+#[derive(Debug, Clone)]
+pub(super) enum Root {
+    /// Kept open.
+    Open(Docroot),
+    /// The directory of an entry of a list, opened when it is needed: a list may name more directories than can be open.
+    Named(Arc<Path>),
+}
+
+impl Root {
+    pub(super) fn open(&self) -> Result<Docroot, docroot::Error> {
+        match self {
+            Self::Open(root) => Ok(root.clone()),
+            Self::Named(path) => Docroot::open(path),
+        }
+    }
+}
+
 /// Where the bytes of one file come from.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     /// A file beneath a root.
     File {
-        root: Docroot,
+        root: Root,
         path: EntryPath,
         rule: LinkRule,
     },
@@ -134,7 +258,7 @@ impl Origin {
             _ if size == 0 => {}
             Self::Faux(made_up) => made_up.fill(0, &mut content),
             Self::File { root, path, rule } => {
-                let file = root.open_source(path, *rule)?;
+                let file = root.open()?.open_source(path, *rule)?;
                 if file.attributes().size != size || file.read_at(&mut content, 0)? < content.len()
                 {
                     return Err(docroot::Error::SourceChanged);
@@ -319,7 +443,7 @@ impl OpenSources {
                 let Origin::File { root, path, rule } = &entry.origin else {
                     return Err(docroot::Error::NotFound);
                 };
-                let file = Arc::new(root.open_source(path, *rule)?);
+                let file = Arc::new(root.open()?.open_source(path, *rule)?);
                 let identity = file.identity();
                 let size = entry.span.as_ref().map_or(entry.size, |span| span.whole);
                 let shared = entry

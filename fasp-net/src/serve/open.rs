@@ -6,7 +6,7 @@ use fasp_core::{
     AddressToken, DatagramCipher, ErrorCode, KeyMaterial, Rate, RateLimits, Role, SessionConfig,
     SessionId, Side,
 };
-use transfer_spec::Direction;
+use transfer_spec::{Direction, FileRules};
 use zeroize::Zeroizing;
 
 use super::joint::{Joint, Seat};
@@ -51,6 +51,7 @@ fn open_blocking(
     mut open: Open,
     joint: Option<Joint>,
 ) -> Result<Opened, Refusal> {
+    check_sessions(&open)?;
     let (grant, observer) = context.access.session(client, &open)?;
     let cipher = choose_cipher(&grant, &open)?;
     let (policy, rate_cap) = grant.policy(open.policy);
@@ -131,6 +132,16 @@ fn open_blocking(
         observer,
         seat,
     })
+}
+
+/// Some rules need a receiver that sees the whole list.
+fn check_sessions(open: &Open) -> Result<(), Refusal> {
+    let needs_one = |files: &FileRules| files.delete_absent || files.dry_run;
+    if open.session_count > 1 && open.files.as_deref().is_some_and(needs_one) {
+        let text = "several sessions can neither delete nor run dry";
+        return Err(Refusal::new(ErrorCode::Protocol, text));
+    }
+    Ok(())
 }
 
 fn largest_datagram(context: &Context, client: &Client) -> u16 {
@@ -219,6 +230,7 @@ fn rules(open: &Open) -> Rules {
         resume,
         preserve,
         symlinks,
+        files: Arc::new(open.files.as_deref().cloned().unwrap_or_default()),
     }
 }
 
@@ -228,9 +240,14 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
             let count = open.source_count as usize;
             let destination =
                 Destination::beneath(&grant.root, &open.destination, count, open.create_dir)?;
-            let destination_is_new = destination.is_new();
+            let rules = rules(open);
+            let is_dry_run = rules.files.dry_run;
+            let destination_is_new = destination.is_new() && !is_dry_run;
             let page = std::mem::take(&mut open.first_page);
-            let first_page = wanted_at_once(&destination, &page);
+            let first_page = match is_dry_run {
+                true => Vec::new(),
+                false => wanted_at_once(&destination, &page),
+            };
             let assembly = Assembly::default();
             let seat = Seat::first(Joint::Receive {
                 destination: destination.clone(),
@@ -238,7 +255,7 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
             });
             let work = Work::Receive(ReceiverOptions {
                 destination,
-                rules: rules(open),
+                rules,
                 first_page: match is_proven {
                     true => FirstPage::AtOnce(page),
                     false => FirstPage::Held(page),
@@ -254,7 +271,8 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
             })
         }
         Direction::Download => {
-            let sources = Sources::beneath(&grant.root, &open.sources)?;
+            let rules = open.files.take().unwrap_or_default();
+            let sources = Sources::beneath(&grant.root, &open.sources, &rules)?;
             let split = Split {
                 threshold: open.split_threshold.unwrap_or(0),
                 sessions: open.session_count,

@@ -8,7 +8,7 @@ use fasp_core::{
     AddressToken, KeyMaterial, PathMemory, Rate, RateLimits, Role, SessionConfig, SessionId, Side,
     TransferId,
 };
-use transfer_spec::Direction;
+use transfer_spec::{AfterTransfer, Direction, FileChecksum, FileRules, Filter};
 use zeroize::Zeroizing;
 
 use super::multi::{Shared, Wanted};
@@ -260,6 +260,7 @@ impl Plan {
                 sources,
                 destination,
             } => {
+                let sources = sources.under(&options.files)?;
                 let split = Split {
                     threshold: options.split_threshold,
                     sessions: options.sessions.most().into(),
@@ -291,7 +292,8 @@ impl Plan {
             } => {
                 let place = match &destination {
                     LocalDestination::Path(path) => {
-                        Destination::local(path, &sources, options.create_dir)?
+                        let in_directory = is_directory(options);
+                        Destination::local(path, &sources, in_directory, &options.files)?
                     }
                     LocalDestination::Sink => Destination::Sink,
                 };
@@ -392,6 +394,7 @@ pub(super) fn rules(options: &TransferOptions) -> Rules {
         resume,
         preserve,
         symlinks,
+        files: Arc::new(options.files.clone()),
     }
 }
 
@@ -436,7 +439,7 @@ pub(super) fn open(
         direction,
         sources,
         destination,
-        create_dir: options.create_dir,
+        create_dir: is_directory(options),
         source_count: u32::try_from(source_count).unwrap_or(u32::MAX),
         overwrite: options.overwrite,
         resume: options.resume,
@@ -449,7 +452,43 @@ pub(super) fn open(
         datagram_max: options.datagram_max.unwrap_or(crate::request::DATAGRAM_MAX),
         first_page,
         split_threshold: (options.sessions.most() > 1).then_some(options.split_threshold),
+        files: travelling(options, direction).map(Box::new),
     }
+}
+
+/// Whether the destination is a directory whatever is there: what a list names does not take its place.
+fn is_directory(options: &TransferOptions) -> bool {
+    let FileRules {
+        is_list,
+        source_base,
+        names,
+        ..
+    } = &options.files;
+    options.create_dir || *is_list || source_base.is_some() || !names.is_empty()
+}
+
+/// What the server has to know of the rules: how it sends, or what it does with what it receives.
+fn travelling(options: &TransferOptions, direction: Direction) -> Option<FileRules> {
+    let files = FileRules {
+        checksum: FileChecksum::None,
+        ..options.files.clone()
+    };
+    let files = match direction {
+        Direction::Download => files,
+        Direction::Upload => FileRules {
+            source_base: None,
+            names: Vec::new(),
+            after: AfterTransfer::default(),
+            is_list: false,
+            // What is left out here is not to be deleted there.
+            filter: match files.delete_absent {
+                true => files.filter,
+                false => Filter::default(),
+            },
+            ..files
+        },
+    };
+    (files != FileRules::default()).then_some(files)
 }
 
 async fn answer(receiver: &mut ControlReceiver) -> Result<Accept, Error> {

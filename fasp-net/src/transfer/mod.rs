@@ -26,7 +26,7 @@ use crate::control::{Control, Message, message};
 use crate::engine::Sources;
 use crate::event::{Event, Outcome};
 use crate::port::Port;
-use crate::request::TransferOptions;
+use crate::request::{Sessions, TransferOptions};
 
 /// How long the server may take to answer `Open`: it may have to look at many files.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -92,6 +92,7 @@ impl Transfer {
         options: &TransferOptions,
     ) -> Result<Self, Error> {
         let is_upload = matches!(job, Job::Upload { .. });
+        let options = &with_one_session_where_needed(options.clone());
         let agree::Agreed {
             session,
             handle,
@@ -216,6 +217,14 @@ impl Remote {
     pub fn set_rates(&self, target: Option<Rate>, min: Option<Rate>, policy: Option<RatePolicy>) {
         self.0.set_rates(target, min, policy);
     }
+}
+
+/// A receiver that deletes or runs dry has to see the whole list.
+fn with_one_session_where_needed(mut options: TransferOptions) -> TransferOptions {
+    if options.files.delete_absent || options.files.dry_run {
+        options.sessions = Sessions::Exactly(1);
+    }
+    options
 }
 
 /// How a session ended, for the control channel.

@@ -10,7 +10,7 @@ use fasp_core::{ErrorCode, MAX_SMALL_FILE, PathMemory, Rate, SessionId};
 use super::multi::{Crew, Gather, News, merge};
 use crate::control::message;
 use crate::engine::{Finish, Report};
-use crate::event::{Event, LimitedBy, Outcome, Progress, Started, Totals};
+use crate::event::{Event, LimitedBy, Outcome, Progress, RateChange, Started, Totals};
 
 /// Stretch that the shown rate is taken over.
 const STRETCH: Duration = Duration::from_secs(1);
@@ -124,6 +124,9 @@ impl Pump {
                 self.sessions[number].statistics = statistics;
                 // The first session is there all the time.
                 if number == 0 {
+                    for change in self.crew.take_changes() {
+                        self.on_change(change);
+                    }
                     let progress = self.progress();
                     self.crew.set_rate_now(progress.rate_kbps);
                     self.tell(Event::Progress(progress));
@@ -145,6 +148,14 @@ impl Pump {
         let tally = &mut self.sessions[number];
         tally.statistics = finish.statistics;
         tally.finish = Some(finish);
+    }
+
+    /// The user changed what was agreed.
+    fn on_change(&mut self, change: RateChange) {
+        if change.target_rate_kbps.is_some() {
+            self.started.target_rate_kbps = change.target_rate_kbps;
+        }
+        self.tell(Event::RateChanged(change));
     }
 
     /// A session did not do its work: the others end too (protocol §13.5).
@@ -206,7 +217,11 @@ impl Pump {
                     self.small_bytes += *size;
                 }
             }
-            Event::FileSkipped { .. } | Event::FileFailed(_) => self.files_done += 1,
+            Event::FileSkipped { .. }
+            | Event::FilePlanned { size: Some(_), .. }
+            | Event::FileFailed(_) => {
+                self.files_done += 1;
+            }
             _ => {}
         }
         self.tell(event);
@@ -239,6 +254,7 @@ impl Pump {
             rate,
             resent,
             datagram_size,
+            storage_holds_up,
             ..
         } = figures;
         let totals = self.totals();
@@ -250,6 +266,8 @@ impl Pump {
         let target = target_rate_kbps.into_iter().chain(rate_cap_kbps).min();
         let limited_by = match target {
             Some(target) if rate.kbps() >= target * 95 / 100 => LimitedBy::Target,
+            _ if storage_holds_up && self.is_upload => LimitedBy::RemoteDisk,
+            _ if storage_holds_up => LimitedBy::LocalDisk,
             _ if elapsed < rtt * 10 => LimitedBy::StartUp,
             _ => LimitedBy::Network,
         };
@@ -282,6 +300,8 @@ struct Figures {
     loss: f64,
     rate: Rate,
     datagram_size: u16,
+    /// The receiver's storage is what data waits for.
+    storage_holds_up: bool,
 }
 
 impl Figures {
@@ -295,6 +315,7 @@ impl Figures {
             loss: 0.0,
             rate: Rate::ZERO,
             datagram_size: 0,
+            storage_holds_up: false,
         };
         for tally in sessions {
             let statistics = &tally.statistics;
@@ -307,6 +328,7 @@ impl Figures {
             if tally.finish.is_some() {
                 continue;
             }
+            all.storage_holds_up |= statistics.storage_limit.is_some();
             let (rtt, queueing, loss, rate) = match (&tally.remote, is_upload) {
                 (Some(remote), false) => (
                     remote.rtt,

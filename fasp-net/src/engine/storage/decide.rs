@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use docroot::{Dir, EntryPath, Existing, FileKind, Metadata, Timestamp};
+use docroot::{Dir, EntryPath, Existing, FileKind, LinkRule, Metadata, Timestamp};
 use fasp_core::Attributes;
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
-use super::Rules;
+use super::prune::Prune;
+use super::{Rules, Voice};
 use crate::engine::destination::Destination;
 
 /// Directories kept open.
@@ -43,6 +44,7 @@ pub(super) struct Decider {
     rules: Rules,
     dirs: HashMap<Vec<u8>, Dir>,
     links: Vec<Link>,
+    prune: Option<Prune>,
     directories: Vec<(EntryPath, Metadata)>,
 }
 
@@ -63,7 +65,9 @@ impl Link {
 
 impl Decider {
     pub(super) fn new(destination: Destination, rules: Rules) -> Self {
+        let prune = (rules.files.delete_absent).then(|| Prune::new(&rules.files, rules.symlinks));
         Self {
+            prune,
             destination,
             rules,
             dirs: HashMap::new(),
@@ -80,6 +84,7 @@ impl Decider {
         size: u64,
     ) -> Result<Option<Target>, docroot::Error> {
         let path_in_list = path.to_vec();
+        self.note(path);
         let Destination::Tree(tree) = &self.destination else {
             return Ok(Some(Target {
                 path: path_in_list,
@@ -88,12 +93,25 @@ impl Decider {
             }));
         };
         let (place, is_new) = (tree.place(path)?, tree.is_new());
+        if self.rules.files.dry_run {
+            // No directory is made to look into.
+            let found = match tree.root().stat(&place, LinkRule::Refuse) {
+                Err(docroot::Error::NotFound) => None,
+                found => found?,
+            };
+            let is_wanted = self.existing(found, attributes, size)?.is_some();
+            return Ok(is_wanted.then_some(Target {
+                path: path_in_list,
+                size,
+                place: Place::Sink,
+            }));
+        }
         let dir = self.enter(&place)?;
         let name = place.file_name().unwrap_or_default().to_vec();
         let existing = if is_new {
             Existing::Refuse
         } else {
-            match self.existing(&dir, &name, attributes, size)? {
+            match self.existing(dir.stat(&name)?, attributes, size)? {
                 Some(existing) => existing,
                 None => return Ok(None),
             }
@@ -113,6 +131,10 @@ impl Decider {
 
     /// Makes a directory; its own times and mode wait for the end.
     pub(super) fn directory(&mut self, path: &[u8], attributes: Attributes) {
+        self.note(path);
+        if self.rules.files.dry_run {
+            return;
+        }
         let Destination::Tree(tree) = &self.destination else {
             return;
         };
@@ -139,6 +161,7 @@ impl Decider {
         path: &[u8],
         target: &[u8],
     ) -> Result<bool, docroot::Error> {
+        self.note(path);
         let place = match &self.destination {
             Destination::Tree(tree) => tree.place(path)?,
             Destination::Sink => EntryPath::parse(path)?,
@@ -161,9 +184,12 @@ impl Decider {
 
     pub(super) fn create_link(&mut self, link: &Link) -> Result<(), docroot::Error> {
         let existing = match self.rules.symlinks {
-            SymlinkPolicy::CopyForce => Existing::Replace,
+            SymlinkPolicy::CopyForce => self.replacing(),
             _ => Existing::Refuse,
         };
+        if self.rules.files.dry_run {
+            return Ok(());
+        }
         let Destination::Tree(tree) = &self.destination else {
             return Ok(());
         };
@@ -212,12 +238,11 @@ impl Decider {
     /// Applies the overwrite policy; nothing when what is there stays.
     fn existing(
         &self,
-        dir: &Dir,
-        name: &[u8],
+        found: Option<docroot::Attributes>,
         attributes: Attributes,
         size: u64,
     ) -> Result<Option<Existing>, docroot::Error> {
-        let Some(found) = dir.stat(name)? else {
+        let Some(found) = found else {
             return Ok(Some(Existing::Refuse));
         };
         if found.kind == FileKind::Directory {
@@ -237,7 +262,35 @@ impl Decider {
             OverwritePolicy::Older => ours < theirs,
             OverwritePolicy::DiffOlder => !is_same && ours < theirs,
         };
-        Ok(replace.then_some(Existing::Replace))
+        Ok(replace.then_some(self.replacing()))
+    }
+
+    /// How a file is replaced.
+    fn replacing(&self) -> Existing {
+        match self.rules.files.save_existing {
+            true => Existing::Save,
+            false => Existing::Replace,
+        }
+    }
+
+    fn note(&mut self, path: &[u8]) {
+        if let Some(prune) = &mut self.prune {
+            prune.note(path);
+        }
+    }
+
+    /// The list names all of a directory. Without the wish to delete, that means nothing.
+    pub(super) fn prune(&mut self, path: &[u8]) {
+        if let Some(prune) = &mut self.prune {
+            prune.add_directory(path);
+        }
+    }
+
+    /// Deletes what the list does not name; for when it is complete.
+    pub(super) fn delete_absent(&self, voice: &Voice) {
+        if let (Some(prune), Destination::Tree(tree)) = (&self.prune, &self.destination) {
+            prune.run(tree, voice);
+        }
     }
 
     fn metadata(&self, attributes: Attributes) -> Metadata {

@@ -4,6 +4,7 @@ mod assembly;
 mod decide;
 mod gauge;
 mod parts;
+mod prune;
 mod write;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
-use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
+use transfer_spec::{FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 pub(crate) use self::assembly::Assembly;
 use self::assembly::Part;
@@ -33,12 +34,13 @@ pub(super) const QUEUE: usize = 128;
 const TOGETHER: usize = 8;
 
 /// What to do about files.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) overwrite: OverwritePolicy,
     pub(crate) resume: ResumePolicy,
     pub(crate) preserve: Preserve,
     pub(crate) symlinks: SymlinkPolicy,
+    pub(crate) files: Arc<FileRules>,
 }
 
 /// Work for the thread.
@@ -73,13 +75,29 @@ pub(super) enum StorageEvent {
     /// The sender's digest.
     Digest { file: u32, digest: u64 },
     /// Listed: how many files and bytes the page named.
-    Listed { files: u64, bytes: u64 },
+    Listed {
+        files: u64,
+        bytes: u64,
+        /// Records without a number.
+        loose: u64,
+    },
+    /// What the list will name, counted beforehand.
+    Counted { files: u64, bytes: u64 },
+    /// Something that the list does not name is gone.
+    Deleted { path: Vec<u8> },
     /// Results.
     Settled(Vec<Settled>),
+    /// The sender cannot send something, or left it out.
+    Missing {
+        path: Vec<u8>,
+        /// Why it failed; nothing when it was left out on purpose.
+        code: Option<ErrorCode>,
+        text: String,
+    },
     /// A link waits for the end.
     Link,
     /// The list is complete.
-    End { files: u32 },
+    End { files: u32, loose: u32 },
     /// A page of this many bytes is done with.
     PageDone(u64),
     /// The queue is short again, which the session wanted to know.
@@ -159,6 +177,7 @@ impl Voice {
 #[derive(Debug)]
 struct Storage {
     decider: Decider,
+    is_dry_run: bool,
     writer: Writer,
     voice: Voice,
     port: Port,
@@ -179,6 +198,7 @@ pub(super) fn start(
     let voice = Voice(events);
     let parts = PartWriter::new(assembly, voice.clone());
     let mut storage = Storage {
+        is_dry_run: rules.files.dry_run,
         decider: Decider::new(destination, rules),
         writer: Writer::new(voice.clone(), commits, parts),
         voice,
@@ -240,6 +260,7 @@ impl Storage {
     fn on_page(&mut self, page: &[u8]) {
         let mut entered: &[u8] = b"";
         let mut listed = Totals::default();
+        let mut loose = 0;
         let mut settled = Vec::new();
         for record in Records::new(page) {
             let Ok(record) = record else {
@@ -253,6 +274,11 @@ impl Storage {
                 }
                 Record::SmallFile { content, .. } => listed.add(1, content.len() as u64),
                 Record::Symlink { .. } => listed.add(1, 0),
+                Record::Directory { .. }
+                | Record::Unlisted { .. }
+                | Record::LeftOut { .. }
+                | Record::Counted { .. }
+                | Record::Prune { .. } => loose += 1,
                 _ => {}
             }
             match self.on_record(record, entered) {
@@ -264,10 +290,11 @@ impl Storage {
                 }
             }
         }
-        if listed.files > 0 {
+        if listed.files + loose > 0 {
             self.voice.tell(StorageEvent::Listed {
                 files: listed.files,
                 bytes: listed.bytes,
+                loose,
             });
         }
         if !settled.is_empty() {
@@ -303,10 +330,24 @@ impl Storage {
             Record::SourceFailed { file, code, text } => {
                 self.writer.source_failed(file, code, text);
             }
-            Record::End { files } => self.voice.tell(StorageEvent::End { files }),
+            Record::Unlisted { path, code, text } => self.missing(path, Some(code), text),
+            Record::LeftOut { path, text } => self.missing(path, None, text),
+            Record::Counted { files, bytes } => {
+                self.voice.tell(StorageEvent::Counted { files, bytes });
+            }
+            Record::Prune { path } => self.decider.prune(path),
+            Record::End { files, loose } => self.voice.tell(StorageEvent::End { files, loose }),
             _ => return None,
         }
         Some(Ok(()))
+    }
+
+    fn missing(&self, path: &[u8], code: Option<ErrorCode>, text: &str) {
+        self.voice.tell(StorageEvent::Missing {
+            path: path.to_vec(),
+            code,
+            text: text.to_owned(),
+        });
     }
 
     fn file(
@@ -317,6 +358,10 @@ impl Storage {
         size: u64,
     ) -> Result<(), Failure> {
         match self.decider.file(&path, attributes, size) {
+            Ok(Some(_)) if self.is_dry_run => {
+                self.voice.settle(Settled::done(file, path, size));
+                return Ok(());
+            }
             Ok(Some(target)) => self.writer.begin(file, target),
             Ok(None) => {
                 self.voice.skipped(file, path);
@@ -360,6 +405,10 @@ impl Storage {
         attributes: Attributes,
         content: &[u8],
     ) -> Result<(), Failure> {
+        if self.is_dry_run {
+            // A sender that knows of the dry run asks first.
+            return self.file(file, path, attributes, content.len() as u64);
+        }
         match self.decider.file(&path, attributes, content.len() as u64) {
             Ok(Some(target)) => self.writer.create(file, target, content),
             Ok(None) => {
@@ -382,6 +431,7 @@ impl Storage {
 
     /// Links last (rule P-5), then what the directories' own times and modes should be.
     fn finish(&mut self) {
+        self.decider.delete_absent(&self.voice);
         for link in self.decider.take_links() {
             let (file, path) = (link.file, link.path());
             self.voice.settle(match self.decider.create_link(&link) {

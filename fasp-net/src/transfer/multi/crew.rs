@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::Shared;
 use crate::control::{Message, message};
 use crate::engine::{Command, Handle};
+use crate::event::RateChange;
 
 /// A session that runs.
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ struct State {
     members: Vec<Member>,
     rates: Wanted,
     is_paused: bool,
+    /// Of the rates, not told yet.
+    changes: Vec<RateChange>,
     /// Why every session ends.
     end: Option<Command>,
     /// The result is known: nobody joins any more.
@@ -93,6 +96,7 @@ impl Crew {
                 members: vec![first],
                 rates,
                 is_paused: false,
+                changes: Vec::new(),
                 end: None,
                 is_over: false,
                 shared,
@@ -210,7 +214,19 @@ impl Crew {
         }
         state.rates.target = target.or(state.rates.target);
         state.rates.min = min.unwrap_or(state.rates.min);
+        let cap = state.rates.cap.unwrap_or(Rate::MAX);
+        let kbps = |rate: Rate| rate.min(cap).kbps();
+        state.changes.push(RateChange {
+            target_rate_kbps: target.map(kbps),
+            min_rate_kbps: min.map(kbps),
+            policy,
+        });
         self.divide(&state, policy);
+    }
+
+    /// What has been changed since this was asked last.
+    pub(in crate::transfer) fn take_changes(&self) -> Vec<RateChange> {
+        std::mem::take(&mut self.state().changes)
     }
 
     /// Gives each of several sessions its part of the rates.
