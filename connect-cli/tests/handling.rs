@@ -348,3 +348,36 @@ fn standard_input_and_output_are_files_whose_bytes_are_all_there() {
         missing.out
     );
 }
+
+/// Rules P-11 and D-2: a source goes when its copy is durable, so that at no moment a file is nowhere.
+#[test]
+fn p11_f1_a_receiver_that_dies_in_the_middle_costs_no_source_that_has_not_arrived() {
+    let mut site = Site::new();
+    for number in 0..3000 {
+        write(&site.path(""), &[&format!("src/d{}/f{number}", number % 9)]);
+    }
+    let big = site.bed.file("src/z-big", 40 << 20);
+    let all: Vec<_> = names(&site.path("src"));
+    let line = "upload --json --accept-new-host-key -l 300m --remove-after-transfer src HOST:/";
+    let mut client = site.client("lea", PASSWORD, &words(line)).spawn().unwrap();
+    support::wait_for_event(&mut client, "file_done");
+    site.server.kill();
+    // What the client still writes, nobody reads.
+    drop(client.stdout.take());
+    assert!(!client.wait().unwrap().success());
+    for name in all.iter().filter(|name| !name.ends_with('/')) {
+        let (here, there) = (
+            site.path("src").join(name),
+            site.path("root/src").join(name),
+        );
+        if !here.exists() {
+            let content = fs::read(&there).unwrap();
+            let expected = match name.as_str() {
+                "z-big" => big.clone(),
+                _ => here.to_string_lossy().into_owned().into_bytes(),
+            };
+            assert!(content == expected, "{name}");
+        }
+    }
+    assert!(site.path("src/z-big").exists(), "it cannot have arrived");
+}

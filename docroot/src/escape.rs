@@ -65,8 +65,10 @@ impl fmt::Display for Escaped<'_> {
 
 /// Whether there are only printable ASCII characters, and no backslash.
 fn is_plain(name: &[u8]) -> bool {
-    name.iter()
-        .all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\')
+    // Without an early end, so that many bytes are looked at in one step.
+    name.iter().fold(true, |is_plain, byte| {
+        is_plain & matches!(byte, b' '..=b'~') & (*byte != b'\\')
+    })
 }
 
 fn is_escaped(c: char) -> bool {

@@ -145,7 +145,9 @@ impl EntryPath {
 
     /// Returns the number of components.
     pub fn depth(&self) -> usize {
-        self.components().count()
+        // No component is empty, so each but the first stands behind a slash.
+        let slashes = self.bytes.iter().filter(|b| **b == b'/').count();
+        slashes + usize::from(!self.is_root())
     }
 
     /// Returns the last component, or nothing for the root.

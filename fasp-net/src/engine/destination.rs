@@ -51,6 +51,16 @@ impl Destination {
         Tree::local(path, sources, create_dir, rules).map(Self::Tree)
     }
 
+    /// Whether everything in a directory of the list, which has been looked at, may come.
+    pub(super) fn takes_all_below(&self, directory: &[u8]) -> bool {
+        match self {
+            Self::Tree(tree) => {
+                EntryPath::parse(directory).is_ok_and(|path| tree.is_allowed(&path))
+            }
+            Self::Sink => true,
+        }
+    }
+
     /// Whether nothing is there yet.
     pub fn is_new(&self) -> bool {
         match self {
@@ -314,6 +324,9 @@ mod tests {
         };
         let based = local(temp.path(), "in/data/x", &with_base);
         assert!(based.place(b"data/x/y").is_ok() && based.place(b"data/x").is_ok());
+        let below = |path| Destination::Tree(based.clone()).takes_all_below(path);
+        assert!(below(b"data/x") && below(b"data/x/y"));
+        assert!(!below(b"data") && !below(b"") && !below(b"data/xy"));
         for path in [&b"data"[..], b"data/xy", b"data/y", b"x"] {
             assert!(based.place(path).is_err(), "{path:?}");
         }

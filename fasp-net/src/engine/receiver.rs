@@ -76,6 +76,41 @@ pub(super) struct ReceiverProgram {
     measured: u64,
 }
 
+/// Files with neighbouring numbers that are done, or that are skipped.
+struct Run {
+    first: u32,
+    count: u32,
+    is_skipped: bool,
+}
+
+impl Run {
+    fn add(run: &mut Option<Self>, session: &mut Session, file: u32, is_skipped: bool) {
+        match run {
+            Some(run) if run.first + run.count == file && run.is_skipped == is_skipped => {
+                run.count += 1;
+            }
+            other => {
+                let next = Self {
+                    first: file,
+                    count: 1,
+                    is_skipped,
+                };
+                if let Some(run) = other.replace(next) {
+                    run.reply(session);
+                }
+            }
+        }
+    }
+
+    fn reply(&self, session: &mut Session) {
+        let Self { first, count, .. } = *self;
+        session.reply(&match self.is_skipped {
+            true => Record::Skip { first, count },
+            false => Record::Done { first, count },
+        });
+    }
+}
+
 impl ReceiverProgram {
     pub(super) fn new(
         options: ReceiverOptions,
@@ -307,7 +342,8 @@ impl ReceiverProgram {
         reporter: &mut Reporter,
         settled: Vec<Settled>,
     ) {
-        let mut run: Option<(u32, u32)> = None;
+        // Neighbouring numbers with one result share a record.
+        let mut run: Option<Run> = None;
         for Settled {
             file,
             path,
@@ -325,24 +361,13 @@ impl ReceiverProgram {
                     if !is_further {
                         self.tell_done(reporter, path, size);
                     }
-                    // Neighbouring numbers share a record.
-                    match &mut run {
-                        Some((first, count)) if *first + *count == file => *count += 1,
-                        other => {
-                            if let Some((first, count)) = other.replace((file, 1)) {
-                                session.reply(&Record::Done { first, count });
-                            }
-                        }
-                    }
+                    Run::add(&mut run, session, file, false);
                 }
                 SettledResult::Skipped => {
                     if !is_further {
                         reporter.skipped(&path, "the same file is there already");
                     }
-                    session.reply(&Record::Skip {
-                        first: file,
-                        count: 1,
-                    });
+                    Run::add(&mut run, session, file, true);
                 }
                 SettledResult::Failed { code, text } => {
                     if !is_further {
@@ -356,8 +381,8 @@ impl ReceiverProgram {
                 }
             }
         }
-        if let Some((first, count)) = run {
-            session.reply(&Record::Done { first, count });
+        if let Some(run) = run {
+            run.reply(session);
         }
     }
 

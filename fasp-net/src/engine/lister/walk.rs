@@ -238,7 +238,10 @@ impl Listing {
                 return Ok(false);
             }
         };
-        if path.is_reserved(&self.suffixes) {
+        // The directories above have been looked at before, but for those of a place that was named.
+        let name = entry.path.file_name().unwrap_or_default();
+        let is_first = entry.path == source.path;
+        if self.suffixes.is_unfinished(name) || (is_first && path.is_reserved(&self.suffixes)) {
             self.leave_out(&path);
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use docroot::{Dir, EntryPath, Existing, FileKind, LinkRule, Metadata, Timestamp};
+use docroot::{Dir, EntryPath, Existing, FileKind, LinkRule, MAX_PATH, Metadata, Timestamp};
 use fasp_core::Attributes;
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
@@ -43,9 +43,20 @@ pub(super) struct Decider {
     destination: Destination,
     rules: Rules,
     dirs: HashMap<Vec<u8>, Dir>,
+    last: Option<Last>,
     links: Vec<Link>,
     prune: Option<Prune>,
     directories: Vec<(EntryPath, Metadata)>,
+}
+
+/// The directory of the file that was decided about last.
+#[derive(Debug)]
+struct Last {
+    /// Its path in the list, and a slash.
+    prefix: Vec<u8>,
+    /// Bytes of the longest name that its path has room for.
+    longest: usize,
+    dir: Dir,
 }
 
 /// A symbolic link that waits for the end.
@@ -71,6 +82,7 @@ impl Decider {
             destination,
             rules,
             dirs: HashMap::new(),
+            last: None,
             links: Vec::new(),
             directories: Vec::new(),
         }
@@ -92,7 +104,11 @@ impl Decider {
                 place: Place::Sink,
             }));
         };
-        let (place, is_new) = (tree.place(path)?, tree.is_new());
+        let is_new = tree.is_new();
+        if let Some((dir, name)) = self.neighbour(path) {
+            return self.target(path_in_list, size, attributes, (dir, name), is_new);
+        }
+        let place = tree.place(path)?;
         if self.rules.files.dry_run {
             // No directory is made to look into.
             let found = match tree.root().stat(&place, LinkRule::Refuse) {
@@ -108,6 +124,19 @@ impl Decider {
         }
         let dir = self.enter(&place)?;
         let name = place.file_name().unwrap_or_default().to_vec();
+        self.remember(path, &place, &dir);
+        self.target(path_in_list, size, attributes, (dir, name), is_new)
+    }
+
+    /// Decides about a file by the directory and the name that it has.
+    fn target(
+        &self,
+        path: Vec<u8>,
+        size: u64,
+        attributes: Attributes,
+        (dir, name): (Dir, Vec<u8>),
+        is_new: bool,
+    ) -> Result<Option<Target>, docroot::Error> {
         let existing = if is_new {
             Existing::Refuse
         } else {
@@ -118,7 +147,7 @@ impl Decider {
         };
         let metadata = self.metadata(attributes);
         Ok(Some(Target {
-            path: path_in_list,
+            path,
             size,
             place: Place::Dir {
                 dir,
@@ -127,6 +156,27 @@ impl Decider {
                 existing,
             },
         }))
+    }
+
+    /// Where a file goes when the one before it is in the same directory: nearly every file of a long list, whose path
+    /// then needs not be taken apart. The directory checks the name.
+    fn neighbour(&self, path: &[u8]) -> Option<(Dir, Vec<u8>)> {
+        let last = self.last.as_ref().filter(|_| !self.rules.files.dry_run)?;
+        let name = path.strip_prefix(last.prefix.as_slice())?;
+        (name.len() <= last.longest && !name.contains(&b'/'))
+            .then(|| (last.dir.clone(), name.to_vec()))
+    }
+
+    /// Keeps the directory of a file for its neighbours.
+    fn remember(&mut self, path: &[u8], place: &EntryPath, dir: &Dir) {
+        let end = path.iter().rposition(|b| *b == b'/');
+        // One at the top may have a new name, and what was asked for may be this file alone (rule P-9).
+        let end = end.filter(|end| self.destination.takes_all_below(&path[..*end]));
+        self.last = end.map(|end| Last {
+            prefix: path[..=end].to_vec(),
+            longest: MAX_PATH - place.as_bytes().len() + (path.len() - end - 1),
+            dir: dir.clone(),
+        });
     }
 
     /// Makes a directory; its own times and mode wait for the end.
@@ -201,6 +251,7 @@ impl Decider {
     /// Gives the directories the times and modes that they should have.
     pub(super) fn finish_directories(&mut self) {
         self.dirs.clear();
+        self.last = None;
         // Deepest first: setting a parent's times must come after its last change.
         let mut directories = std::mem::take(&mut self.directories);
         let Destination::Tree(tree) = &self.destination else {

@@ -135,6 +135,15 @@ impl Settled {
         }
     }
 
+    fn skipped(file: u32, path: Vec<u8>) -> Self {
+        Self {
+            file,
+            path,
+            is_further: false,
+            result: SettledResult::Skipped,
+        }
+    }
+
     pub(super) fn failed(file: u32, path: Vec<u8>, error: &docroot::Error) -> Self {
         let result = SettledResult::Failed {
             code: error.code(),
@@ -162,21 +171,13 @@ impl Voice {
     fn settle(&self, settled: Settled) {
         self.tell(StorageEvent::Settled(vec![settled]));
     }
-
-    fn skipped(&self, file: u32, path: Vec<u8>) {
-        let result = SettledResult::Skipped;
-        self.settle(Settled {
-            file,
-            path,
-            is_further: false,
-            result,
-        });
-    }
 }
 
 #[derive(Debug)]
 struct Storage {
     decider: Decider,
+    /// Results of the page that is being handled.
+    settled: Vec<Settled>,
     is_dry_run: bool,
     writer: Writer,
     voice: Voice,
@@ -198,6 +199,7 @@ pub(super) fn start(
     let voice = Voice(events);
     let parts = PartWriter::new(assembly, voice.clone());
     let mut storage = Storage {
+        settled: Vec::new(),
         is_dry_run: rules.files.dry_run,
         decider: Decider::new(destination, rules),
         writer: Writer::new(voice.clone(), commits, parts),
@@ -261,7 +263,6 @@ impl Storage {
         let mut entered: &[u8] = b"";
         let mut listed = Totals::default();
         let mut loose = 0;
-        let mut settled = Vec::new();
         for record in Records::new(page) {
             let Ok(record) = record else {
                 self.voice.tell(StorageEvent::Violation("malformed page"));
@@ -283,7 +284,9 @@ impl Storage {
             }
             match self.on_record(record, entered) {
                 Some(Ok(())) => {}
-                Some(Err((file, path, error))) => settled.push(Settled::failed(file, path, &error)),
+                Some(Err((file, path, error))) => {
+                    self.settled.push(Settled::failed(file, path, &error));
+                }
                 None => {
                     self.voice.tell(StorageEvent::Violation("malformed page"));
                     return;
@@ -297,7 +300,9 @@ impl Storage {
                 loose,
             });
         }
-        if !settled.is_empty() {
+        // Together: a page may name a thousand files that are there already.
+        if !self.settled.is_empty() {
+            let settled = std::mem::take(&mut self.settled);
             self.voice.tell(StorageEvent::Settled(settled));
         }
     }
@@ -364,7 +369,7 @@ impl Storage {
             }
             Ok(Some(target)) => self.writer.begin(file, target),
             Ok(None) => {
-                self.voice.skipped(file, path);
+                self.settled.push(Settled::skipped(file, path));
                 return Ok(());
             }
             Err(error) => Err(error),
@@ -412,7 +417,7 @@ impl Storage {
         match self.decider.file(&path, attributes, content.len() as u64) {
             Ok(Some(target)) => self.writer.create(file, target, content),
             Ok(None) => {
-                self.voice.skipped(file, path);
+                self.settled.push(Settled::skipped(file, path));
                 return Ok(());
             }
             Err(error) => Err(error),
@@ -423,7 +428,7 @@ impl Storage {
     fn symlink(&mut self, file: u32, path: Vec<u8>, target: &[u8]) -> Result<(), Failure> {
         match self.decider.symlink(file, &path, target) {
             Ok(true) => self.voice.tell(StorageEvent::Link),
-            Ok(false) => self.voice.skipped(file, path),
+            Ok(false) => self.settled.push(Settled::skipped(file, path)),
             Err(error) => return Err((file, path, error)),
         }
         Ok(())
