@@ -89,6 +89,15 @@ pub enum Error {
     /// The network side could not be set up, or a key of the server could not be used.
     #[error(transparent)]
     Net(#[from] fasp_net::Error),
+    /// `aspera.conf` cannot be used.
+    #[error(transparent)]
+    Conf(#[from] aspera_conf::Error),
+    /// No server runs on the state directory, or it does not answer.
+    #[error("no server answers in '{}'", .0.display())]
+    NoServer(PathBuf),
+    /// The server refuses what it is asked for.
+    #[error("{0}")]
+    Admin(ShownText),
     /// A second log was started in one process.
     #[error("the log of this process is set up already")]
     LogInstalled,
@@ -115,6 +124,9 @@ impl Error {
             Self::Hashing => ErrorCode::OutOfMemory,
             Self::Limit(_) => ErrorCode::Authorization,
             Self::Net(error) => error.code(),
+            Self::Conf(error) => error.code(),
+            Self::NoServer(_) => ErrorCode::ControlFailed,
+            Self::Admin(_) => ErrorCode::Usage,
             Self::LogInstalled => ErrorCode::Internal,
         }
     }
@@ -160,6 +172,14 @@ impl Error {
                     .to_owned(),
             ),
             Self::Net(error) => error.hint(),
+            Self::Conf(error) => error
+                .hint()
+                .or_else(|| Some("connect-cli conf check --file FILE".to_owned())),
+            Self::NoServer(_) => Some(
+                "start it with connect-cli server start, or name its directory with --state"
+                    .to_owned(),
+            ),
+            Self::Admin(_) => Some("connect-cli server status".to_owned()),
             Self::NotRegular(_)
             | Self::InvalidPassword
             | Self::InvalidHash

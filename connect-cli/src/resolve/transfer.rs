@@ -487,7 +487,7 @@ fn check_rates(args: &TransferArgs) -> Result<(), CommandError> {
             ),
             "lower --min-rate or raise --target-rate",
         )),
-        None if args.policy == RatePolicy::Fixed => Err(CommandError::arguments(
+        None if args.policy == Some(RatePolicy::Fixed) => Err(CommandError::arguments(
             "policy 'fixed' needs a target rate: it sends at that rate whatever happens",
             "add --target-rate, such as -l 100m, or use --policy high",
         )),

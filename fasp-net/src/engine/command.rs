@@ -20,6 +20,9 @@ pub enum Command {
         /// New policy.
         policy: Option<RatePolicy>,
     },
+    /// Keep the session below this rate, whatever else is in force; `None` lifts it. Of a receiver it reaches the sender
+    /// with the next report (protocol §6.3).
+    Limit(Option<Rate>),
     /// End the session well: the other side has said that its work is done.
     Close,
     /// End the session now, with this reason.
@@ -78,6 +81,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Sends a wish without waiting; one for a session that is over, or has not looked at many others yet, is dropped.
+    pub fn offer(&self, command: Command) {
+        self.commands.try_send(command).ok();
+    }
+
     /// Sends a wish; one for a session that is over is dropped.
     pub fn send(&self, command: Command) {
         self.commands.send(command).ok();

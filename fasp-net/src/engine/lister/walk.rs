@@ -142,7 +142,7 @@ impl Listing {
         while let Some(entry) = walk.next() {
             let Ok(entry) = entry else { continue };
             let name_of = entry.path.file_name().unwrap_or_default();
-            let is_unfinished = self.suffixes.is_unfinished(name_of);
+            let is_unfinished = source.root.suffixes().is_unfinished(name_of);
             match (entry.kind(), self.admits(&entry, &name) && !is_unfinished) {
                 (_, false) => walk.skip_directory(),
                 (FileKind::Directory, true) => {}
@@ -238,7 +238,7 @@ impl Listing {
                 return Ok(false);
             }
         };
-        if path.is_reserved(&self.suffixes) {
+        if path.is_reserved(source.root.suffixes()) {
             self.leave_out(&path);
             return Ok(false);
         }

@@ -9,6 +9,7 @@ use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 use super::prune::Prune;
 use super::{Rules, Voice};
 use crate::engine::destination::Destination;
+use crate::serve::ModeGrant;
 
 /// Directories kept open.
 const MAX_DIRS: usize = 128;
@@ -116,7 +117,7 @@ impl Decider {
                 None => return Ok(None),
             }
         };
-        let metadata = self.metadata(attributes);
+        let metadata = self.metadata(attributes, self.rules.creation.file_mode);
         Ok(Some(Target {
             path: path_in_list,
             size,
@@ -144,7 +145,8 @@ impl Decider {
         });
         match created {
             Ok(path) => {
-                let metadata = self.metadata(attributes);
+                let modes = self.rules.creation.directory_mode;
+                let metadata = self.metadata(attributes, modes);
                 if metadata != Metadata::default() {
                     self.directories.push((path, metadata));
                 }
@@ -184,7 +186,7 @@ impl Decider {
 
     pub(super) fn create_link(&mut self, link: &Link) -> Result<(), docroot::Error> {
         let existing = match self.rules.symlinks {
-            SymlinkPolicy::CopyForce => self.replacing(),
+            SymlinkPolicy::CopyForce if self.rules.may_overwrite => self.replacing(),
             _ => Existing::Refuse,
         };
         if self.rules.files.dry_run {
@@ -262,6 +264,9 @@ impl Decider {
             OverwritePolicy::Older => ours < theirs,
             OverwritePolicy::DiffOlder => !is_same && ours < theirs,
         };
+        if replace && !self.rules.may_overwrite {
+            return Err(docroot::Error::AlreadyExists);
+        }
         Ok(replace.then_some(self.replacing()))
     }
 
@@ -293,7 +298,7 @@ impl Decider {
         }
     }
 
-    fn metadata(&self, attributes: Attributes) -> Metadata {
+    fn metadata(&self, attributes: Attributes, modes: ModeGrant) -> Metadata {
         let Preserve { times, mode, .. } = self.rules.preserve;
         let mtime = Timestamp {
             seconds: attributes.mtime,
@@ -302,7 +307,10 @@ impl Decider {
         Metadata {
             mtime: times.then_some(mtime),
             atime: None,
-            mode: mode.then_some(attributes.mode),
+            mode: modes
+                .bits(attributes.mode)
+                .or(mode.then_some(attributes.mode)),
+            group: self.rules.creation.group,
         }
     }
 }
