@@ -15,9 +15,10 @@ use transfer_spec::{Direction, FileRules};
 use crate::{
     Error,
     conf::Configuration,
+    hook::Hook,
     limits::SessionRegistry,
     log::SessionRecord,
-    observer::{Watched, observer},
+    observer::{Space, Watched, observer},
     policy::{Defaults, Policy, Wish},
     ports::Ports,
     sessions::{Facts, SessionTable},
@@ -33,6 +34,10 @@ pub(crate) struct AccountAccess {
     pub(crate) table: SessionTable,
     pub(crate) defaults: Defaults,
     pub(crate) ports: Ports,
+    /// Runs before and after sessions.
+    pub(crate) hook: Option<Hook>,
+    /// Uploads end where less than this is free, bytes.
+    pub(crate) free_space_floor: Option<u64>,
 }
 
 impl AccountAccess {
@@ -91,7 +96,20 @@ impl Access for AccountAccess {
         })?;
         let port = self.ports.of(policy.udp_port)?;
         let local = port.local_address();
-        let watched = watched(client, &user, open, &policy, local);
+        let mut watched = watched(client, &user, open, &policy, local);
+        let root = policy.root.open(&user)?;
+        if let Some(floor) = self.free_space_floor.filter(|_| wish == Wish::Upload) {
+            let space = Space {
+                root: root.clone(),
+                floor,
+            };
+            space.check()?;
+            watched.space = Some(space);
+        }
+        if let Some(hook) = &self.hook {
+            hook.before(&watched.record)?;
+            watched.hook = Some(hook.clone());
+        }
         let grant = Grant {
             rates: policy.rates,
             files: policy.files,
@@ -101,7 +119,7 @@ impl Access for AccountAccess {
             datagram_max: policy.datagram_max,
             port: Some(port),
             place: Some(Arc::new(place)),
-            ..Grant::new(policy.root.open(&user)?, policy.ciphers)
+            ..Grant::new(root, policy.ciphers)
         };
         Ok((grant, observer(watched, self.table.clone())))
     }
@@ -155,6 +173,8 @@ fn watched(
         logs_files: policy.log_files,
         log_interval: policy.log_interval,
         manifest: policy.manifest.clone(),
+        hook: None,
+        space: None,
     }
 }
 

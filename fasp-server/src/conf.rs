@@ -6,14 +6,19 @@ use std::{
 };
 
 use aspera_conf::{
-    Conf,
+    Conf, Record,
     check::{Severity, check},
     effective::Trunk,
+    resolve::{Origin, lookup},
+    schema::Value,
     store,
 };
 use tracing::{info, warn};
 
-use crate::Error;
+use crate::{
+    Error,
+    log::{LOG_FILE_MAX, LOG_FILES_KEPT},
+};
 
 /// Where a server's configuration may lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +30,72 @@ pub enum ConfSource {
     File(PathBuf),
     /// In the first of these that exists; nowhere if none does.
     FirstOf(Vec<PathBuf>),
+}
+
+/// What the file says about the server's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The least important records that are written; `None` writes nothing.
+    pub level: Option<tracing::Level>,
+    /// The size at which files change, bytes.
+    pub size_max: u64,
+    /// How many older files are kept.
+    pub kept: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            level: Some(tracing::Level::INFO),
+            size_max: LOG_FILE_MAX,
+            kept: LOG_FILES_KEPT,
+        }
+    }
+}
+
+impl ConfSource {
+    /// Returns what the file says about the server's log: the profile of the node's `logging_class`, else the node itself.
+    ///
+    /// # Errors
+    /// [`Error::Conf`] for a file that cannot be used.
+    pub fn log_settings(&self) -> Result<LogSettings, Error> {
+        let document = Document::read(self)?;
+        let usual = LogSettings::default();
+        Ok(document.map_or(usual, |(_, conf)| log_settings(&conf, usual)))
+    }
+}
+
+fn log_settings(conf: &Conf, usual: LogSettings) -> LogSettings {
+    let said = |record: &Record, name: &str| {
+        let setting = lookup(conf, record, name).ok()?;
+        setting.value.filter(|_| setting.origin != Origin::BuiltIn)
+    };
+    let class = match said(&Record::Node, "logging_class") {
+        Some(Value::Text(class)) if !class.is_empty() => Some(Record::Logging(class)),
+        _ => None,
+    };
+    let value = |name: &str| {
+        let profile = class.as_ref().and_then(|class| said(class, name));
+        profile.or_else(|| said(&Record::Node, &format!("logging_{name}")))
+    };
+    LogSettings {
+        level: match value("level") {
+            Some(Value::Choice("disable")) => None,
+            Some(Value::Choice("dbg1")) => Some(tracing::Level::DEBUG),
+            Some(Value::Choice("dbg2")) => Some(tracing::Level::TRACE),
+            _ => usual.level,
+        },
+        size_max: match value("log_size") {
+            Some(Value::Unsigned(megabytes @ 1..)) => megabytes.saturating_mul(1 << 20),
+            _ => usual.size_max,
+        },
+        kept: match value("log_count") {
+            Some(Value::Unsigned(count)) => {
+                u32::try_from(count).map_or(1000, |count| count.min(1000))
+            }
+            _ => usual.kept,
+        },
+    }
 }
 
 /// What is in force now. Sessions that run keep what they began with.
@@ -73,13 +144,16 @@ impl Configuration {
 }
 
 impl Document {
-    fn load(source: &ConfSource) -> Result<Self, Error> {
-        let found = match source {
+    fn read(source: &ConfSource) -> Result<Option<(PathBuf, Conf)>, Error> {
+        Ok(match source {
             ConfSource::Nowhere => None,
             ConfSource::File(path) => Some((path.clone(), store::load(path)?)),
             ConfSource::FirstOf(paths) => first_of(paths)?,
-        };
-        let Some((path, conf)) = found else {
+        })
+    }
+
+    fn load(source: &ConfSource) -> Result<Self, Error> {
+        let Some((path, conf)) = Self::read(source)? else {
             return Ok(Self::default());
         };
         report(&path, &conf);

@@ -35,6 +35,9 @@ pub enum Error {
     /// Something other than a regular file, or one that is far too big.
     #[error("'{}' is not a regular file of a reasonable size", .0.display())]
     NotRegular(PathBuf),
+    /// Something that cannot be run as a program.
+    #[error("'{}' is not an executable file with an absolute path", .0.display())]
+    NotAProgram(PathBuf),
     /// Another server uses the state directory.
     #[error("another server uses the state directory '{}'", .0.display())]
     InUse(PathBuf),
@@ -115,6 +118,7 @@ impl Error {
             | Self::UsersVersion { .. }
             | Self::InvalidHash => ErrorCode::BadConfiguration,
             Self::NotRegular(_) => ErrorCode::NotRegular,
+            Self::NotAProgram(_) => ErrorCode::Usage,
             Self::UserExists(_) => ErrorCode::AlreadyExists,
             Self::UnknownUser(_)
             | Self::InvalidName(_)
@@ -180,6 +184,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::Admin(_) => Some("connect-cli server status".to_owned()),
+            Self::NotAProgram(_) => Some("chmod +x it, and name it from '/' on".to_owned()),
             Self::NotRegular(_)
             | Self::InvalidPassword
             | Self::InvalidHash

@@ -28,6 +28,7 @@ mod admission;
 mod conf;
 mod error;
 mod external;
+mod hook;
 pub mod limits;
 pub mod log;
 mod manifest;
@@ -43,7 +44,7 @@ pub mod testing;
 pub mod users;
 mod vlink;
 
-pub use conf::ConfSource;
+pub use conf::{ConfSource, LogSettings};
 pub use error::Error;
 pub use external::{USUAL_UDP_PORTS, serve_external};
 pub use server::{Server, ServerSettings};

@@ -2,18 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use fasp_core::SessionId;
+use docroot::Docroot;
+use fasp_core::{ErrorCode, SessionId};
 use fasp_net::{
     engine::Report,
     event::Event,
-    serve::{GrantedRates, Observer},
+    serve::{GrantedRates, Observer, Refusal},
 };
 use tracing::info;
 
 use crate::{
+    hook::Hook,
     log::{SessionRecord, SessionStatus},
     manifest::Receipt,
-    policy::ManifestPlan,
+    policy::{ADMINISTRATOR, ManifestPlan},
     sessions::{Entry, Facts, SessionTable},
 };
 
@@ -26,7 +28,43 @@ pub(crate) struct Watched {
     pub(crate) logs_files: bool,
     pub(crate) log_interval: Option<Duration>,
     pub(crate) manifest: Option<ManifestPlan>,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) space: Option<Space>,
 }
+
+/// The space that has to stay free.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) root: Docroot,
+    /// Bytes.
+    pub(crate) floor: u64,
+}
+
+/// How often free space is looked at.
+const SPACE_LOOK: Duration = Duration::from_secs(1);
+
+impl Space {
+    /// Whether there is enough; a file system that does not tell is written to all the same.
+    fn is_enough(&self) -> bool {
+        self.root
+            .free_space()
+            .is_ok_and(|(free, _)| free >= self.floor)
+    }
+
+    /// Refuses uploads where there is not enough (rule D-12).
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        match self.is_enough() {
+            true => Ok(()),
+            false => Err(Refusal::new(ErrorCode::NoSpace, NO_SPACE).hint(ADMINISTRATOR)),
+        }
+    }
+}
+
+/// What clients are told then.
+const NO_SPACE: &str = "the server keeps the space that is left there free";
 
 /// A session that has reported.
 struct Running {
@@ -34,6 +72,7 @@ struct Running {
     _entry: Entry,
     receipt: Option<Receipt>,
     next_line: Instant,
+    next_look: Instant,
 }
 
 /// Watches a session from its first report on, so that what was refused after all leaves nothing.
@@ -44,6 +83,14 @@ pub(crate) fn observer(watched: Watched, table: SessionTable) -> Observer {
         match report {
             Report::Statistics(statistics) => {
                 table.on_statistics(id, statistics);
+                if let Some(space) = &watched.space
+                    && Instant::now() >= running.next_look
+                {
+                    running.next_look = Instant::now() + SPACE_LOOK;
+                    if !space.is_enough() {
+                        table.cancel(id, ErrorCode::NoSpace, NO_SPACE);
+                    }
+                }
                 if let Some(interval) = watched.log_interval
                     && Instant::now() >= running.next_line
                 {
@@ -55,6 +102,9 @@ pub(crate) fn observer(watched: Watched, table: SessionTable) -> Observer {
             Report::Finished(finish) => {
                 if let Some(receipt) = running.receipt.take() {
                     receipt.finish(finish);
+                }
+                if let Some(hook) = &watched.hook {
+                    hook.after(&watched.record, finish);
                 }
                 watched.record.log_stop(match finish.error {
                     Some((code, _)) if finish.outcome.files_failed == 0 => {
@@ -75,12 +125,16 @@ fn begin(id: SessionId, watched: &Watched, table: &SessionTable) -> Running {
         _entry: table.enter(id, watched.facts.clone(), watched.rates),
         receipt: manifest.and_then(|plan| Receipt::begin(plan, &watched.record, id)),
         next_line: Instant::now() + watched.log_interval.unwrap_or_default(),
+        next_look: Instant::now() + SPACE_LOOK,
     }
 }
 
 fn on_event(watched: &Watched, running: &mut Running, event: &Event) {
     if let Some(receipt) = &mut running.receipt {
         receipt.on_event(event);
+    }
+    if let Some(hook) = &watched.hook {
+        hook.on_event(&watched.record, event);
     }
     if !watched.logs_files {
         return;

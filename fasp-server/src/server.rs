@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -36,6 +37,7 @@ use crate::{
     access::AccountAccess,
     admin::{self, AdminSocket},
     conf::{ConfSource, Configuration, Document},
+    hook::Hook,
     limits::SessionRegistry,
     policy::{Defaults, Policy, Wish},
     ports::Ports,
@@ -73,6 +75,10 @@ pub struct ServerSettings {
     /// The UDP ports that are tried for data, in their order; `None` is what `aspera.conf` names, or the number of the
     /// TCP port.
     pub udp_ports: Option<RangeInclusive<u16>>,
+    /// A program that runs before and after sessions and after files, with an absolute path.
+    pub prepost: Option<PathBuf>,
+    /// Uploads are refused and end where less than this is free, bytes.
+    pub free_space_floor: Option<u64>,
     /// What peers that have not logged in may use.
     pub limits: Limits,
 }
@@ -87,6 +93,8 @@ impl ServerSettings {
             ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
             conf: ConfSource::Nowhere,
             udp_ports: None,
+            prepost: None,
+            free_space_floor: None,
             limits: Limits::default(),
         }
     }
@@ -146,6 +154,8 @@ impl Server {
                 ciphers: settings.ciphers,
             },
             ports: Ports::new(port.clone(), udp.configured),
+            hook: settings.prepost.clone().map(Hook::new).transpose()?,
+            free_space_floor: settings.free_space_floor,
         };
         let udp_port = port.local_address().port();
         let context = Context::new(port, Arc::new(access));

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use fasp_core::{Rate, RatePolicy, SessionId, TransferId, session::Statistics};
+use fasp_core::{ErrorCode, Rate, RatePolicy, SessionId, TransferId, session::Statistics};
 use fasp_net::{
     engine::Command,
     serve::{GrantedRates, RunningSessions},
@@ -201,6 +201,13 @@ impl SessionTable {
             table.share(Instant::now());
         }
         true
+    }
+
+    /// Ends a session, and tells its client why.
+    pub(crate) fn cancel(&self, id: SessionId, code: ErrorCode, message: &str) {
+        if let Some(running) = &self.table().running {
+            running.cancel(id, code, message);
+        }
     }
 
     /// Shares the links out anew: the time of day may have changed what they carry.

@@ -210,6 +210,14 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     ),
     (Section::Default, "connection_timeout_sec", Obeyed::Yes),
     (Section::Default, "session_timeout_sec", Obeyed::Yes),
+    (Section::Default, "logging_class", Obeyed::Partly(LOG)),
+    (Section::Default, "logging_level", Obeyed::Partly(LOG)),
+    (Section::Default, "logging_log_size", Obeyed::Partly(LOG)),
+    (Section::Default, "logging_log_count", Obeyed::Partly(LOG)),
+    (Section::Logging, "classes", Obeyed::Partly(LOG)),
+    (Section::Logging, "level", Obeyed::Partly(LOG)),
+    (Section::Logging, "log_size", Obeyed::Partly(LOG)),
+    (Section::Logging, "log_count", Obeyed::Partly(LOG)),
     (Section::Default, "transfer_log_files_activity", Obeyed::Yes),
     (Section::Default, "transfer_log_stats_interval", Obeyed::Yes),
     // Files.
@@ -225,16 +233,8 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     (Section::Default, "directory_create_grant_mask", Obeyed::Yes),
     (Section::Default, "group_ownership", Obeyed::Yes),
     (Section::Default, "preserve_attributes", Obeyed::Yes),
-    (
-        Section::Default,
-        "partial_file_suffix",
-        Obeyed::Partly("an empty one is the usual one"),
-    ),
-    (
-        Section::Default,
-        "resume_suffix",
-        Obeyed::Partly("an empty one is the usual one"),
-    ),
+    (Section::Default, "partial_file_suffix", Obeyed::Yes),
+    (Section::Default, "resume_suffix", Obeyed::Yes),
     (
         Section::Default,
         "file_filters",
@@ -254,6 +254,7 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     ),
 ];
 
+const LOG: &str = "for the server's one log, when it starts";
 const TOKENS: &str = "where it asks for a token, transfers are refused";
 const PROVIDERS: &str = "nobody is asked: transfers are refused";
 const FIXED: &str = "fixed needs a cap as well: of the target rate, or --fixed-policy-cap";

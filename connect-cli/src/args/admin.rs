@@ -19,6 +19,10 @@ pub struct ServerStatusArgs {
 
 /// `server reload` and `server drain`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  connect-cli server reload
+  connect-cli server drain --state /var/lib/connect-server")]
 pub struct ServerWishArgs {
     /// Where the server keeps its files.
     #[command(flatten)]
@@ -62,8 +66,8 @@ Examples:
   connect-cli server sessions rate 5f0c6a1be2d94e07 --target-rate 50m
   connect-cli server sessions rate 5f0c6a1be2d94e07 --policy low
 
-The client cannot go above that target rate again. Minimum rate and policy are the sender's: from here they
-can be changed for downloads.")]
+The client cannot go above that target rate again. Minimum rate and policy are the
+sender's: from here they can be changed for downloads.")]
 pub struct SessionRateArgs {
     /// The id of a session, or of a transfer
     pub id: String,

@@ -165,6 +165,12 @@ pub struct ServerStartArgs {
         value_parser = value::ports
     )]
     pub udp_ports: Option<std::ops::RangeInclusive<u16>>,
+    /// A program to run before and after each session and after each file; its answer decides whether a session begins
+    #[arg(long, value_name = "FILE")]
+    pub prepost: Option<PathBuf>,
+    /// Refuse and end uploads where less than this is free, such as 10G
+    #[arg(long, value_name = "SIZE", value_parser = value::bytes)]
+    pub free_space_floor: Option<u64>,
     /// Write the log as JSON, one object per line
     #[arg(long)]
     pub json_log: bool,

@@ -9,7 +9,6 @@ use fasp_server::{
     state::StateDir,
 };
 use serde::Serialize;
-use tracing::Level;
 
 use super::{
     notify::Notifier,
@@ -33,13 +32,15 @@ struct Listening<'a> {
 
 pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), CommandError> {
     let state = Arc::new(StateDir::open(&settings.state)?);
-    match settings.log_destination {
-        LogDestination::StandardError => {
-            log::install_on_stderr(settings.log_format, Level::INFO)?;
+    let logged = settings.conf.log_settings()?;
+    match (settings.log_destination, logged.level) {
+        (_, None) => {}
+        (LogDestination::StandardError, Some(level)) => {
+            log::install_on_stderr(settings.log_format, level)?;
         }
-        LogDestination::File => {
-            let file = LogFile::open(Arc::clone(&state))?;
-            log::install_in_file(settings.log_format, Level::INFO, file)?;
+        (LogDestination::File, Some(level)) => {
+            let file = LogFile::with_settings(Arc::clone(&state), logged)?;
+            log::install_in_file(settings.log_format, level, file)?;
         }
     }
     super::on_runtime(|runtime| {
@@ -48,6 +49,8 @@ pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), C
             fixed_cap: settings.fixed_policy_cap,
             conf: settings.conf.clone(),
             udp_ports: settings.udp_ports.clone(),
+            prepost: settings.prepost.clone(),
+            free_space_floor: settings.free_space_floor,
             ..ServerSettings::new(state)
         };
         runtime.block_on(serve(ui, settings))

@@ -50,6 +50,10 @@ pub struct ServerSettings {
     pub conf: ConfSource,
     /// The UDP ports tried for data.
     pub udp_ports: Option<RangeInclusive<u16>>,
+    /// A program that runs before and after sessions.
+    pub prepost: Option<PathBuf>,
+    /// What has to stay free for uploads, bytes.
+    pub free_space_floor: Option<u64>,
     /// How log records are written.
     pub log_format: LogFormat,
     /// Where they go.
@@ -123,6 +127,11 @@ pub fn server_settings(
         listen: args.listen,
         conf: conf_source(args.conf.as_deref(), &state),
         udp_ports: args.udp_ports.clone(),
+        prepost: args
+            .prepost
+            .as_deref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+        free_space_floor: args.free_space_floor,
         state,
         fixed_policy_cap: args.fixed_policy_cap,
         log_format: if args.json_log {

@@ -40,7 +40,7 @@ impl RootPlan {
             }
             (Access::Docroot(root), _) => (local_path(&root.value, user)?, None),
             (Access::Restricted(patterns), account) => (
-                account.unwrap_or(Path::new("/")).to_owned(),
+                account.unwrap_or_else(|| Path::new("/")).to_owned(),
                 Some(Restriction::new(&patterns.value)),
             ),
             (Access::Everything, Some(account)) => (account.to_owned(), None),
@@ -113,7 +113,7 @@ fn local_path(text: &str, user: &User) -> Result<PathBuf, Refusal> {
             // `file:////data` and `file:///data` are both in use.
             let rest = rest
                 .strip_prefix("//")
-                .map_or(rest.to_owned(), |rest| format!("/{rest}"));
+                .map_or_else(|| rest.to_owned(), |rest| format!("/{rest}"));
             percent_decoded(&rest)
                 .ok_or_else(|| misconfigured(user, &"the docroot's URI has a bad escape"))?
         }

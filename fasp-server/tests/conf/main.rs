@@ -3,11 +3,13 @@
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "test set-up"
 )]
 
 mod bed;
 mod files;
+mod hooks;
 mod logs;
 mod obeyed;
 mod rates;

@@ -102,6 +102,14 @@ const SHOWN: &[(&str, &str)] = &[
         "default session_timeout_sec",
         "a_session_that_falls_silent_ends_when_the_file_says",
     ),
+    ("default logging_class", LOGS),
+    ("default logging_level", LOGS),
+    ("default logging_log_size", LOGS),
+    ("default logging_log_count", LOGS),
+    ("logging classes", LOGS),
+    ("logging level", LOGS),
+    ("logging log_size", LOGS),
+    ("logging log_count", LOGS),
     (
         "default transfer_log_files_activity",
         "the_log_says_as_much_as_the_file_asks_for",
@@ -146,6 +154,7 @@ const SHOWN: &[(&str, &str)] = &[
 ];
 
 const RIGHTS: &str = "rights_are_those_that_both_the_account_and_the_file_give";
+const LOGS: &str = "the_log_has_the_level_the_size_and_the_count_of_the_file";
 const LINK: &str = "ten_sessions_of_a_virtual_link_stay_at_its_capacity_and_share_by_policy";
 const TARGETS: &str = "target_rates_have_a_default_and_a_cap_for_each_direction";
 const MINIMA: &str = "minimum_rates_have_a_default_and_a_cap";

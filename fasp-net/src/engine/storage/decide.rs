@@ -309,7 +309,7 @@ impl Decider {
             atime: None,
             mode: modes
                 .bits(attributes.mode)
-                .or(mode.then_some(attributes.mode)),
+                .or_else(|| mode.then_some(attributes.mode)),
             group: self.rules.creation.group,
         }
     }
