@@ -123,6 +123,41 @@ fn a_refused_policy_is_told() {
     assert!(run.err.contains(note), "{}", run.err);
 }
 
+/// The client's own file, where Connect has it.
+#[test]
+fn a_client_takes_from_its_file_what_nobody_typed() {
+    let site = Site::new();
+    site.bed.file("f", 10);
+    let directory = site.path("home/.aspera/connect/etc");
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("aspera.conf");
+    let flow = |text: &str| {
+        format!(
+            "<CONF><default><transfer><out><bandwidth><flow>{text}</flow></bandwidth></out></transfer></default></CONF>"
+        )
+    };
+    let started = |words: &[&str]| {
+        let run = site.lea(&[&["upload", "--json", "f", "HOST:"], words].concat());
+        run.assert_success();
+        let line = run.out.lines().next().unwrap();
+        serde_json::from_str::<Value>(line).unwrap()
+    };
+    fs::write(&file, flow("<target_rate><default>7000</default></target_rate><policy><default>low</default></policy>")).unwrap();
+    let event = started(&[]);
+    assert_eq!(
+        (&event["target_rate_kbps"], &event["policy"]),
+        (&7000.into(), &"low".into())
+    );
+    let event = started(&["-l", "9m", "--policy", "high"]);
+    assert_eq!(
+        (&event["target_rate_kbps"], &event["policy"]),
+        (&9000.into(), &"high".into())
+    );
+    // One that cannot be read is no reason to do as if it were not there.
+    fs::write(&file, "<CONF>").unwrap();
+    site.lea(&["upload", "f", "HOST:"]).assert_refused(1, 50);
+}
+
 #[test]
 fn a_server_that_drains_ends_by_itself() {
     let mut site = Site::new();

@@ -161,6 +161,8 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
         "transfer_out_bandwidth_flow_policy_lock",
         Obeyed::Yes,
     ),
+    // Clients.
+    (Section::Client, "transport_cipher", Obeyed::Yes),
     // Virtual links.
     (Section::Trunks, "id", Obeyed::Yes),
     (Section::Trunks, "trunk_name", Obeyed::Yes),

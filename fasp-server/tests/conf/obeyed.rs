@@ -67,6 +67,10 @@ const SHOWN: &[(&str, &str)] = &[
         "default transfer_{in,out}_bandwidth_flow_policy_lock",
         "minimum_rate_and_policy_are_locked_as_the_file_says",
     ),
+    (
+        "client transport_cipher",
+        "a_file_fills_in_what_nobody_typed_and_its_caps_hold",
+    ),
     ("trunks id", LINK),
     ("trunks trunk_name", LINK),
     ("trunks trunk_on", LINK),
@@ -191,7 +195,11 @@ fn what_is_obeyed_is_shown_and_what_is_shown_is_obeyed() {
 fn the_tests_that_show_it_exist() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut sources = String::new();
-    for directory in ["fasp-server/tests/conf", "aspera-conf/tests"] {
+    for directory in [
+        "fasp-server/tests/conf",
+        "aspera-conf/tests",
+        "connect-cli/src/resolve",
+    ] {
         for entry in fs::read_dir(workspace.join(directory)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("obeyed.rs") {
