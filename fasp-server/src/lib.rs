@@ -30,6 +30,7 @@ mod error;
 mod external;
 mod hook;
 pub mod limits;
+mod listen;
 pub mod log;
 mod manifest;
 mod observer;

@@ -113,6 +113,7 @@ pub(crate) fn observer(watched: Watched, table: SessionTable) -> Observer {
                     _ => SessionStatus::Ended(&finish.outcome),
                 });
             }
+            Report::Limits(limits) => table.on_limits(id, *limits),
             Report::Connected => {}
         }
     })

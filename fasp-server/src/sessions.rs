@@ -7,7 +7,9 @@ use std::{
     time::Instant,
 };
 
-use fasp_core::{ErrorCode, Rate, RatePolicy, SessionId, TransferId, session::Statistics};
+use fasp_core::{
+    ErrorCode, Rate, RateLimits, RatePolicy, SessionId, TransferId, session::Statistics,
+};
 use fasp_net::{
     engine::Command,
     serve::{GrantedRates, RunningSessions},
@@ -140,6 +142,25 @@ impl SessionTable {
         {
             link.on_bytes(id.0, bytes, now);
             table.share(now);
+        }
+    }
+
+    /// Takes what a client has changed in flight: its virtual link shares by the new policy.
+    pub(crate) fn on_limits(&self, id: SessionId, limits: RateLimits) {
+        let mut table = self.table();
+        let Some(live) = table.sessions.get_mut(&id.0) else {
+            return;
+        };
+        live.rates = GrantedRates {
+            target: limits.target,
+            min: limits.min,
+            policy: limits.policy,
+            ..live.rates
+        };
+        let (bounds, trunk) = (live.bounds(), live.facts.trunk);
+        if let Some(link) = trunk.and_then(|trunk| table.links.get_mut(&trunk)) {
+            link.set_bounds(id.0, bounds);
+            table.share(Instant::now());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crossbeam_channel::{Receiver, Sender};
 use fasp_core::session::Statistics;
-use fasp_core::{ErrorCode, PathMemory, Rate, RatePolicy};
+use fasp_core::{ErrorCode, PathMemory, Rate, RateLimits, RatePolicy};
 
 use crate::event::{Event, Outcome};
 
@@ -43,6 +43,8 @@ pub enum Report {
     Event(Event),
     /// The session's figures, about five times a second.
     Statistics(Statistics),
+    /// Rates or policy were changed: what is in force now.
+    Limits(RateLimits),
     /// The session is over; the last report.
     Finished(Finish),
 }

@@ -253,6 +253,7 @@ impl Driver {
                         ..limits
                     };
                     self.session.set_limits(now, limits);
+                    self.reporter.limits(limits);
                 }
                 Command::Limit(limit) => self.limit(now, limit),
                 Command::Close => self.session.close(now, None),

@@ -131,7 +131,8 @@ impl Pump {
 
     fn on_report(&mut self, number: usize, report: Report) {
         match report {
-            Report::Connected => {}
+            // Own changes come from the crew, before they are divided.
+            Report::Connected | Report::Limits(_) => {}
             Report::Event(event) => self.on_event(number, event),
             Report::Statistics(statistics) => {
                 self.sessions[number].statistics = statistics;

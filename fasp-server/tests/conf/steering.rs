@@ -128,6 +128,20 @@ async fn administrators_see_sessions_users_and_rates() {
         .collect();
     ways.sort_unstable();
     assert_eq!(ways, ["receive", "send"]);
+    // What a client changes in flight is seen too, and its virtual link would share by it.
+    down.remote()
+        .set_rates(None, None, Some(fasp_core::RatePolicy::Low));
+    let began = Instant::now();
+    let is_low = |status: fasp_server::admin::ServerStatus| {
+        status
+            .sessions
+            .iter()
+            .any(|session| session.policy == "low")
+    };
+    while !is_low(bed.status().await) {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     cancel(up).await;
     cancel(down).await;
 }
