@@ -21,6 +21,7 @@ fn good(kind: Kind) -> Vec<(String, String)> {
         Kind::Size => vec![same("0B"), same("16M")],
         Kind::Enum(words) => words.iter().map(same).collect(),
         Kind::Enums(_) => vec![same("none"), same("create,follow")],
+        Kind::Schedule => vec![same("50000"), same("start=8 end=19 capacity=90")],
         Kind::Text => vec![
             same("a b"),
             same("<&>\"'"),
@@ -60,6 +61,7 @@ fn bad(kind: Kind) -> Vec<(String, usize)> {
         Kind::Octal { .. } => ["0999", "rwx", "77777"].map(str::to_owned).to_vec(),
         Kind::Duration => ["soon", "1w", "5m 1h"].map(str::to_owned).to_vec(),
         Kind::Size => ["1X", "big", "-1"].map(str::to_owned).to_vec(),
+        Kind::Schedule => ["10M", "0", "start=8"].map(str::to_owned).to_vec(),
         Kind::Enum(_) | Kind::Enums(_) => ["no such word"].map(str::to_owned).to_vec(),
         // A control character, and an element where text belongs.
         Kind::Text => ["&#x7f;", "<x>1</x>"].map(str::to_owned).to_vec(),

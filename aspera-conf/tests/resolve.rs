@@ -303,3 +303,16 @@ proptest! {
         prop_assert_eq!((found.value, found.origin), (Some(Value::Unsigned(expected.0.into())), expected.1));
     }
 }
+
+#[test]
+fn a_trunk_follows_its_schedule_and_a_bad_one_counts_as_none() {
+    use aspera_conf::effective::{Trunk, WeekTime};
+    let text = "<CONF><trunks>\
+        <trunk><id>8</id><name>office</name><on>true</on><capacity><schedule>start=08 end=19 capacity=900</schedule></capacity></trunk>\
+        <trunk><id>9</id><capacity><schedule>lots</schedule></capacity></trunk></trunks></CONF>";
+    let trunks = Trunk::all(&Conf::parse(text.as_bytes()).unwrap());
+    assert_eq!((trunks[0].id, trunks[0].name.as_str()), (8, "office"));
+    let at = |n: usize, minute| trunks[n].capacity.at(WeekTime { day: 2, minute }).kbps();
+    assert_eq!((at(0, 600), at(0, 1300), at(1, 600)), (900, 50_000, 50_000));
+    assert!(trunks[0].is_on && !trunks[1].is_on);
+}

@@ -143,7 +143,7 @@ fn options_have_the_meaning_and_units_of_ascp() {
     let options = &request.options;
     assert_eq!(options.target_rate, Some(Rate::from_mbps(300)));
     assert_eq!(options.min_rate, Rate::from_mbps(5));
-    assert_eq!(options.policy, RatePolicy::High);
+    assert_eq!(options.policy, Some(RatePolicy::High));
     assert_eq!(options.overwrite, OverwritePolicy::DiffOlder);
     assert_eq!(options.resume, ResumePolicy::FullChecksum);
     assert_eq!(options.symlinks, SymlinkPolicy::CopyForce);

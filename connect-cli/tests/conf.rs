@@ -185,13 +185,13 @@ fn a_check_names_places_and_fails_for_errors_only() {
     assert_eq!(run.status, 0);
     assert!(
         run.out.contains(
-            "aspera.conf:4:18: notice: 'partial_file_suffix' is recognised, and has no effect here"
+            "aspera.conf:5:27: notice: 'token_encryption_key' is recognised, and has no effect here"
         ),
         "{}",
         run.out
     );
     assert!(
-        run.err.ends_with("0 errors, 0 warnings, 2 notices\n"),
+        run.err.ends_with("0 errors, 0 warnings, 1 notices\n"),
         "{}",
         run.err
     );

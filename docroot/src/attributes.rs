@@ -154,7 +154,7 @@ impl Attributes {
 
 /// What to set on a received object; what is absent stays as the system made it.
 ///
-/// Ownership is not among it: received objects belong to the account that receives them.
+/// The owner is not among it: received objects belong to the account that receives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Metadata {
     /// When the content last changed.
@@ -163,6 +163,8 @@ pub struct Metadata {
     pub atime: Option<Timestamp>,
     /// Permission bits; set-uid, set-gid and sticky are masked off (P-7).
     pub mode: Option<u32>,
+    /// The group, which the administrator chose; never one that a peer names (P-7).
+    pub group: Option<u32>,
 }
 
 impl Metadata {

@@ -5,14 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, Mode, fchmod, fstat, futimens, statat, unlinkat};
+use rustix::fs::{AtFlags, Gid, Mode, fchmod, fchown, fstat, futimens, statat, unlinkat};
 
 use crate::attributes::{Attributes, Metadata};
 use crate::error::{Error, NameFault, Result};
 use crate::filesystem::Filesystem;
-use crate::path::{MAX_COMPONENT, check_component};
+use crate::path::{EntryPath, MAX_COMPONENT, check_component};
 use crate::portable::NameRules;
 use crate::root::Docroot;
+use crate::view::{Looked, require};
 
 /// An open directory beneath a [`Docroot`]. Cheap to clone; holds one descriptor.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Dir {
 struct Shared {
     root: Docroot,
     fd: OwnedFd,
+    /// Where it is beneath the root, as far as a view has to know.
+    path: EntryPath,
     device: u64,
     inode: u64,
     filesystem: Arc<Filesystem>,
@@ -33,6 +36,7 @@ impl Dir {
     pub(crate) fn new(
         root: Docroot,
         fd: OwnedFd,
+        path: EntryPath,
         attributes: Attributes,
         filesystem: Arc<Filesystem>,
     ) -> Self {
@@ -41,6 +45,7 @@ impl Dir {
             shared: Arc::new(Shared {
                 root,
                 fd,
+                path,
                 device,
                 inode,
                 filesystem,
@@ -75,6 +80,9 @@ impl Dir {
     /// # Errors
     /// [`Error::NoPermission`], [`Error::ReadOnly`], [`Error::Write`].
     pub fn set_metadata(&self, metadata: &Metadata) -> Result<()> {
+        if let Some(group) = metadata.group {
+            fchown(self.as_fd(), None, Some(Gid::from_raw(group))).map_err(Error::write)?;
+        }
         if let Some(mode) = metadata.permissions() {
             let kept = Mode::from_bits_truncate(self.attributes()?.mode & 0o7000);
             fchmod(self.as_fd(), mode | kept).map_err(Error::write)?;
@@ -143,17 +151,49 @@ impl Dir {
     }
 
     pub(crate) fn check_name(&self, name: &[u8]) -> Result<(), NameFault> {
-        check_component(name, NameRules::HOST)
+        check_component(name, NameRules::HOST)?;
+        match self.root().view() {
+            Some(view) => require(view.admits_any(self.path_of(name).as_bytes())),
+            None => Ok(()),
+        }
+    }
+
+    /// Where something in this directory is beneath the root.
+    pub(crate) fn path_of(&self, name: &[u8]) -> EntryPath {
+        self.shared.path.child(name)
+    }
+
+    /// Returns where the directory is beneath the root.
+    pub(crate) fn path(&self) -> &EntryPath {
+        &self.shared.path
     }
 
     /// A name that something is published under may not look like an unfinished file: another
     /// writer could own a file of that name.
     pub(crate) fn check_final_name(&self, name: &[u8]) -> Result<(), NameFault> {
         self.check_name(name)?;
-        if self.root().suffixes().reserve(name) {
-            return Err(NameFault::Reserved);
+        self.check_unreserved(name)?;
+        match self.root().view() {
+            Some(view) => require(view.admits(self.path_of(name).as_bytes(), Looked::Other)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// As [`check_final_name`](Self::check_final_name), for a directory.
+    pub(crate) fn check_final_directory(&self, name: &[u8]) -> Result<(), NameFault> {
+        self.check_name(name)?;
+        self.check_unreserved(name)?;
+        match self.root().view() {
+            Some(view) => require(view.admits(self.path_of(name).as_bytes(), Looked::Directory)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_unreserved(&self, name: &[u8]) -> Result<(), NameFault> {
+        match self.root().suffixes().reserve(name) {
+            true => Err(NameFault::Reserved),
+            false => Ok(()),
+        }
     }
 
     /// Returns a name that nobody else uses: not in this process, not in another.

@@ -44,6 +44,9 @@ pub enum NameFault {
     /// The name cannot exist on the target, and replacing characters is switched off.
     #[error("the target refuses such a name")]
     Illegal,
+    /// The account that the root was opened for may not use the path.
+    #[error("the path is outside of what the account may use")]
+    Hidden,
     /// The name ends like our own unfinished files.
     #[error("the name is reserved for unfinished files")]
     Reserved,
@@ -212,7 +215,8 @@ impl NameFault {
             | Self::Dots
             | Self::Separator
             | Self::Nul
-            | Self::Control => ErrorCode::BadPath,
+            | Self::Control
+            | Self::Hidden => ErrorCode::BadPath,
             Self::ComponentTooLong | Self::PathTooLong | Self::TooDeep => ErrorCode::PathTooLong,
             Self::Illegal | Self::Reserved => ErrorCode::IllegalName,
         }

@@ -50,6 +50,7 @@ mod saved;
 mod source;
 mod stale;
 mod state;
+mod view;
 mod walk;
 
 pub use attributes::{Attributes, FileKind, Identity, Metadata, Timestamp};
@@ -68,4 +69,5 @@ pub use publish::{CommitGroup, Existing, Finished};
 pub use resolve::{LinkRule, Resolver};
 pub use root::{Docroot, RootOptions};
 pub use source::SourceFile;
+pub use view::{Looked, View};
 pub use walk::{Entry, EntryError, SymlinkPolicy, Walk, WalkOptions};

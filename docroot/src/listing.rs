@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::path::EntryPath;
 use crate::resolve::LinkRule;
 use crate::root::{Docroot, OPEN_DIRECTORY};
+use crate::view::{Looked, View};
 
 /// One object in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ impl DirEntry {
 #[derive(Debug)]
 pub struct Listing {
     names: NameReader,
+    /// What exists of them, and where they are.
+    seen: Option<(View, EntryPath)>,
 }
 
 impl Docroot {
@@ -43,6 +46,7 @@ impl Docroot {
         let fd = self.open_beneath(path.as_bytes(), OPEN_DIRECTORY, rule)?;
         Ok(Listing {
             names: NameReader::new(fd),
+            seen: self.view().map(|view| (view.clone(), path.clone())),
         })
     }
 }
@@ -56,8 +60,10 @@ impl Dir {
         // A description of its own, because the position in the directory belongs to it.
         let fd = openat(self.as_fd(), ".", OPEN_DIRECTORY, Mode::empty())
             .map_err(|errno| Error::open(errno, Error::Read))?;
+        let view = self.root().view();
         Ok(Listing {
             names: NameReader::new(fd),
+            seen: view.map(|view| (view.clone(), self.path().clone())),
         })
     }
 }
@@ -73,6 +79,15 @@ impl Iterator for Listing {
             };
             let stat = statat(fd, name, AtFlags::SYMLINK_NOFOLLOW);
             let name = name.to_vec();
+            if let (Some((view, path)), Ok(stat)) = (&self.seen, &stat) {
+                let looked = match Attributes::of(stat).kind {
+                    FileKind::Directory => Looked::Directory,
+                    _ => Looked::Other,
+                };
+                if !view.admits(path.child(&name).as_bytes(), looked) {
+                    continue;
+                }
+            }
             return Some(match stat {
                 Ok(stat) => Ok(DirEntry {
                     name,

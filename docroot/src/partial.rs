@@ -4,8 +4,8 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, futimens, openat,
-    statat,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, fchmod, fchown, flock, fstat, ftruncate, futimens,
+    openat, statat,
 };
 use rustix::io::Errno;
 
@@ -386,6 +386,11 @@ pub(crate) fn apply(file: &OwnedFd, metadata: &Metadata) -> Result<bool> {
         }
         Err(errno) => Err(Error::write(errno)),
     };
+    if let Some(group) = metadata.group {
+        // Before the mode, some bits of which a change of the group takes away. What is refused is the administrator's
+        // mistake and no reason to lose the file.
+        note(fchown(file, None, Some(Gid::from_raw(group))))?;
+    }
     if let Some(mode) = metadata.permissions() {
         note(fchmod(file, mode))?;
     }

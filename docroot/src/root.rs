@@ -13,6 +13,7 @@ use crate::error::{Error, NameFault, Result};
 use crate::filesystem::Filesystems;
 use crate::path::{EntryPath, Suffixes};
 use crate::resolve::{LinkRule, Resolver};
+use crate::view::{Looked, View};
 
 /// How a root is opened.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,8 @@ pub struct RootOptions {
     pub resolver: Resolver,
     /// How unfinished files beneath it end.
     pub suffixes: Suffixes,
+    /// Which paths beneath it exist; `None` is all that are there.
+    pub view: Option<View>,
 }
 
 /// A directory that nothing named afterwards can leave. Cheap to clone.
@@ -86,7 +89,7 @@ impl Docroot {
     /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::OutsideRoot`] for a link anywhere
     /// in the path, [`Error::NoPermission`].
     pub fn dir(&self, path: &EntryPath) -> Result<Dir> {
-        self.adopt(self.open_directory(path.as_bytes())?)
+        self.adopt(self.open_directory(path.as_bytes())?, path.clone())
     }
 
     /// Opens the root itself as a directory.
@@ -106,7 +109,7 @@ impl Docroot {
     /// As [`Docroot::dir`], and those of a failed write.
     pub fn create_dirs(&self, path: &EntryPath, mode: u32) -> Result<Dir> {
         match self.open_directory(path.as_bytes()) {
-            Ok(fd) => return self.adopt(fd),
+            Ok(fd) => return self.adopt(fd, path.clone()),
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
@@ -118,7 +121,7 @@ impl Docroot {
                 .rposition(|b| *b == b'/')
                 .map_or(&[], |at| &existing[..at]);
             match self.open_directory(existing) {
-                Ok(fd) => break self.adopt(fd)?,
+                Ok(fd) => break self.adopt(fd, EntryPath::root().child(existing))?,
                 Err(Error::NotFound) if !existing.is_empty() => {}
                 Err(error) => return Err(error),
             }
@@ -137,6 +140,12 @@ impl Docroot {
     /// # Errors
     /// [`Error::OutsideRoot`], [`Error::LinkLoop`], [`Error::NoPermission`], [`Error::Stat`].
     pub fn stat(&self, path: &EntryPath, rule: LinkRule) -> Result<Option<Attributes>> {
+        if self
+            .view()
+            .is_some_and(|view| !view.admits_any(path.as_bytes()))
+        {
+            return Ok(None);
+        }
         let result = match (rule, path.split_last()) {
             (LinkRule::Refuse, Some((parent, name))) => self
                 .open_beneath(parent, LOOK | OFlags::DIRECTORY, rule)
@@ -188,6 +197,10 @@ impl Docroot {
         &self.shared.options.suffixes
     }
 
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.shared.options.view.as_ref()
+    }
+
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.fd.as_fd()
     }
@@ -198,6 +211,21 @@ impl Docroot {
         flags: OFlags,
         rule: LinkRule,
     ) -> Result<OwnedFd> {
+        let rule = match self.view() {
+            None => rule,
+            Some(view) => {
+                let is_admitted = if flags.contains(OFlags::DIRECTORY) {
+                    view.admits(path, Looked::Directory)
+                } else {
+                    view.admits_any(path)
+                };
+                // As if it were not there: what is hidden is not told from what is missing.
+                if !is_admitted {
+                    return Err(Error::NotFound);
+                }
+                LinkRule::Refuse
+            }
+        };
         self.shared
             .options
             .resolver
@@ -207,7 +235,8 @@ impl Docroot {
     /// Opens the directory an object lies in; returns it with the object's name.
     pub(crate) fn parent_dir<'a>(&self, path: &'a EntryPath) -> Result<(Dir, &'a [u8])> {
         let (parent, name) = path.split_last().ok_or(NameFault::Empty)?;
-        Ok((self.adopt(self.open_directory(parent)?)?, name))
+        let fd = self.open_directory(parent)?;
+        Ok((self.adopt(fd, EntryPath::root().child(parent))?, name))
     }
 
     fn open_directory(&self, path: &[u8]) -> Result<OwnedFd> {
@@ -215,7 +244,7 @@ impl Docroot {
     }
 
     /// Takes an open directory beneath this root.
-    pub(crate) fn adopt(&self, fd: OwnedFd) -> Result<Dir> {
+    pub(crate) fn adopt(&self, fd: OwnedFd, path: EntryPath) -> Result<Dir> {
         let attributes = Attributes::of(&fstat(&fd).map_err(Error::stat)?);
         if attributes.kind != FileKind::Directory {
             return Err(Error::NotADirectory);
@@ -225,7 +254,7 @@ impl Docroot {
             rustix::fs::openat(&fd, ".", OPEN_DIRECTORY, Mode::empty())
                 .map_err(|errno| Error::open(errno, Error::Read))
         })?;
-        Ok(Dir::new(self.clone(), fd, attributes, filesystem))
+        Ok(Dir::new(self.clone(), fd, path, attributes, filesystem))
     }
 }
 
@@ -259,7 +288,7 @@ impl Dir {
     /// # Errors
     /// As [`Docroot::create_dirs`].
     pub fn create_child(&self, name: &[u8], mode: u32) -> Result<Self> {
-        self.check_final_name(name)?;
+        self.check_final_directory(name)?;
         match mkdirat(self.as_fd(), name, permission_bits(mode)) {
             Ok(()) => self.note_child()?,
             Err(Errno::EXIST) => {}
@@ -276,7 +305,7 @@ impl Dir {
         self.check_name(name)?;
         let flags = OPEN_DIRECTORY | OFlags::NOFOLLOW;
         match rustix::fs::openat(self.as_fd(), name, flags, Mode::empty()) {
-            Ok(fd) => self.root().adopt(fd),
+            Ok(fd) => self.root().adopt(fd, self.path_of(name)),
             // With both flags a link is reported as "no directory".
             Err(Errno::NOTDIR | Errno::LOOP) => Err(match self.stat(name)? {
                 Some(a) if a.kind == FileKind::Symlink => Error::OutsideRoot,

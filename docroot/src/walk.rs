@@ -13,6 +13,7 @@ use crate::listing::NameReader;
 use crate::path::{EntryPath, MAX_DEPTH, MAX_PATH};
 use crate::resolve::LinkRule;
 use crate::root::{Docroot, LOOK, OPEN_DIRECTORY};
+use crate::view::Looked;
 
 /// What a sender does with symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,6 +142,11 @@ impl Docroot {
     /// Those of reaching the directory that holds `start`; whether `start` itself exists is told
     /// by the first entry.
     pub fn walk(&self, start: &EntryPath, options: WalkOptions) -> Result<Walk> {
+        let options = match (self.view(), options.symlinks) {
+            // Where a link leads is not told by its name.
+            (Some(_), SymlinkPolicy::Follow) => options.symlinks(SymlinkPolicy::Skip),
+            _ => options,
+        };
         let mut walk = Walk {
             root: self.clone(),
             options,
@@ -212,13 +218,26 @@ impl Iterator for Walk {
                     error: fault.into(),
                 }));
             }
+            if self
+                .root
+                .view()
+                .is_some_and(|view| !view.admits_any(path.as_bytes()))
+            {
+                continue;
+            }
             let place = Place {
                 root: &self.root,
                 dir: fd,
                 name,
                 path: &path,
             };
-            return Some(match place.look(kind, self.options) {
+            let found = place.look(kind, self.options);
+            if let (Some(view), Ok(found)) = (self.root.view(), &found)
+                && !view.admits(path.as_bytes(), found.looked())
+            {
+                continue;
+            }
+            return Some(match found {
                 Ok(Found::Nothing) => continue,
                 Ok(Found::Object(attributes, target)) => Ok(Entry {
                     path,
@@ -253,6 +272,15 @@ enum Found {
     Object(Attributes, Option<Vec<u8>>),
     /// A directory, open for reading.
     Directory(Attributes, OwnedFd),
+}
+
+impl Found {
+    fn looked(&self) -> Looked {
+        match self {
+            Self::Directory(..) => Looked::Directory,
+            Self::Nothing | Self::Object(..) => Looked::Other,
+        }
+    }
 }
 
 impl Walk {

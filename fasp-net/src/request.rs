@@ -72,8 +72,8 @@ pub struct TransferOptions {
     pub target_rate: Option<Rate>,
     /// What the sender keeps even under congestion; [`Rate::ZERO`] for none.
     pub min_rate: Rate,
-    /// How the link is shared.
-    pub policy: RatePolicy,
+    /// How the link is shared; `None` leaves it to the server, which shares fairly unless it is told otherwise.
+    pub policy: Option<RatePolicy>,
     /// The ciphers this side accepts, best first; never empty.
     pub ciphers: Vec<DatagramCipher>,
     /// The largest datagram, bytes of UDP payload; `None` lets the path decide.
@@ -98,7 +98,7 @@ impl Default for TransferOptions {
             files: FileRules::default(),
             target_rate: None,
             min_rate: Rate::ZERO,
-            policy: RatePolicy::default(),
+            policy: None,
             ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
             datagram_max: None,
             sessions: Sessions::Exactly(1),

@@ -35,6 +35,9 @@ pub enum Error {
     /// Something other than a regular file, or one that is far too big.
     #[error("'{}' is not a regular file of a reasonable size", .0.display())]
     NotRegular(PathBuf),
+    /// Something that cannot be run as a program.
+    #[error("'{}' is not an executable file with an absolute path", .0.display())]
+    NotAProgram(PathBuf),
     /// Another server uses the state directory.
     #[error("another server uses the state directory '{}'", .0.display())]
     InUse(PathBuf),
@@ -89,6 +92,15 @@ pub enum Error {
     /// The network side could not be set up, or a key of the server could not be used.
     #[error(transparent)]
     Net(#[from] fasp_net::Error),
+    /// `aspera.conf` cannot be used.
+    #[error(transparent)]
+    Conf(#[from] aspera_conf::Error),
+    /// No server runs on the state directory, or it does not answer.
+    #[error("no server answers in '{}'", .0.display())]
+    NoServer(PathBuf),
+    /// The server refuses what it is asked for.
+    #[error("{0}")]
+    Admin(ShownText),
     /// A second log was started in one process.
     #[error("the log of this process is set up already")]
     LogInstalled,
@@ -106,6 +118,7 @@ impl Error {
             | Self::UsersVersion { .. }
             | Self::InvalidHash => ErrorCode::BadConfiguration,
             Self::NotRegular(_) => ErrorCode::NotRegular,
+            Self::NotAProgram(_) => ErrorCode::Usage,
             Self::UserExists(_) => ErrorCode::AlreadyExists,
             Self::UnknownUser(_)
             | Self::InvalidName(_)
@@ -115,6 +128,9 @@ impl Error {
             Self::Hashing => ErrorCode::OutOfMemory,
             Self::Limit(_) => ErrorCode::Authorization,
             Self::Net(error) => error.code(),
+            Self::Conf(error) => error.code(),
+            Self::NoServer(_) => ErrorCode::ControlFailed,
+            Self::Admin(_) => ErrorCode::Usage,
             Self::LogInstalled => ErrorCode::Internal,
         }
     }
@@ -160,6 +176,15 @@ impl Error {
                     .to_owned(),
             ),
             Self::Net(error) => error.hint(),
+            Self::Conf(error) => error
+                .hint()
+                .or_else(|| Some("connect-cli conf check --file FILE".to_owned())),
+            Self::NoServer(_) => Some(
+                "start it with connect-cli server start, or name its directory with --state"
+                    .to_owned(),
+            ),
+            Self::Admin(_) => Some("connect-cli server status".to_owned()),
+            Self::NotAProgram(_) => Some("chmod +x it, and name it from '/' on".to_owned()),
             Self::NotRegular(_)
             | Self::InvalidPassword
             | Self::InvalidHash

@@ -85,14 +85,9 @@ impl OwnAccount {
 impl Access for OwnAccount {
     fn session(&self, _: &Client, open: &Open) -> Result<(Grant, Observer), Refusal> {
         let destination = open.sources.is_empty().then_some(&open.destination);
-        let grant = Grant {
-            root: self.root(open.sources.iter().chain(destination))?,
-            rate_cap: None,
-            fixed_cap: None,
-            ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
-            place: None,
-        };
-        Ok((grant, Box::new(|_| {})))
+        let root = self.root(open.sources.iter().chain(destination))?;
+        let ciphers = vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm];
+        Ok((Grant::new(root, ciphers), Box::new(|_, _| {})))
     }
 
     fn listing(&self, _: &Client, list: &List) -> Result<Docroot, Refusal> {

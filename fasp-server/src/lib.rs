@@ -23,18 +23,29 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod admin;
 mod admission;
+mod conf;
 mod error;
 mod external;
+mod hook;
 pub mod limits;
+mod listen;
 pub mod log;
+mod manifest;
+mod observer;
 pub mod operator_file;
+mod policy;
+mod ports;
 mod server;
+mod sessions;
 pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod users;
+mod vlink;
 
+pub use conf::{ConfSource, LogSettings};
 pub use error::Error;
 pub use external::{USUAL_UDP_PORTS, serve_external};
 pub use server::{Server, ServerSettings};

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use crate::error::{Error, io_error};
 
@@ -21,18 +21,7 @@ pub fn read(path: &Path, limit: u64) -> Result<String, Error> {
     if !FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(Error::NotRegular(path.to_owned()));
     }
-    let ours = rustix::process::geteuid().as_raw();
-    if stat.st_uid != ours && stat.st_uid != 0 {
-        return Err(Error::NotOurs(path.to_owned()));
-    }
-    let mode = stat.st_mode & 0o777;
-    if mode & 0o022 != 0 {
-        return Err(Error::TooOpen {
-            path: path.to_owned(),
-            mode,
-            wanted: mode & !0o022,
-        });
-    }
+    require_ours(&stat, path)?;
     let mut text = String::new();
     let read = File::from(file)
         .take(limit.saturating_add(1))
@@ -46,6 +35,41 @@ pub fn read(path: &Path, limit: u64) -> Result<String, Error> {
         return Err(Error::NotRegular(path.to_owned()));
     }
     Ok(text)
+}
+
+/// Checks that a program the operator named is a regular file that can be executed, belongs to us or to root, and that no
+/// other account can write (rule P-8).
+///
+/// # Errors
+///
+/// Any of these conditions, or the operating system's reason.
+pub fn require_program(path: &Path) -> Result<(), Error> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io_error("open", path))?;
+    let stat = rustix::fs::fstat(&file).map_err(io_error("check", path))?;
+    require_ours(&stat, path)?;
+    let is_executable = stat.st_mode & 0o111 != 0;
+    match FileType::from_raw_mode(stat.st_mode).is_file() && is_executable && path.is_absolute() {
+        true => Ok(()),
+        false => Err(Error::NotAProgram(path.to_owned())),
+    }
+}
+
+/// Refuses what somebody else could have put there.
+fn require_ours(stat: &Stat, path: &Path) -> Result<(), Error> {
+    let ours = rustix::process::geteuid().as_raw();
+    if stat.st_uid != ours && stat.st_uid != 0 {
+        return Err(Error::NotOurs(path.to_owned()));
+    }
+    let mode = stat.st_mode & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(Error::TooOpen {
+            path: path.to_owned(),
+            mode,
+            wanted: mode & !0o022,
+        });
+    }
+    Ok(())
 }
 
 /// Checks that a directory the operator named exists.

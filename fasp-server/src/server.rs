@@ -1,8 +1,10 @@
 //! A running server: one TCP port for logins and control, the UDP port of the same number for data.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -15,32 +17,38 @@ use fasp_net::{
             server::{Accepted, Admission, Endpoint, Limits},
         },
     },
-    port::Port,
     serve::{self, Client, Context},
 };
 use tokio::{
-    sync::watch,
+    sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::Instant,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     Error,
     access::AccountAccess,
+    admin::{self, AdminSocket},
+    conf::{ConfSource, Configuration, Document},
+    hook::Hook,
     limits::SessionRegistry,
+    listen::{UdpPlan, bind},
+    policy::{Defaults, Policy, Wish},
+    ports::Ports,
+    sessions::SessionTable,
     state::{ServerLock, StateDir},
     users::UserStore,
 };
 
-/// How often a free pair of ports is looked for when the port is left to the system.
-const PORT_ATTEMPTS: u32 = 16;
 /// How long sessions may take to end when the server is shut down.
 const GRACE: Duration = Duration::from_secs(4);
 /// How long a connection without a session may take to hear of it.
 const FAREWELL: Duration = Duration::from_millis(200);
 /// What clients are told then.
 const SHUTTING_DOWN: &str = "the server is shutting down";
+/// How often virtual links look at the clock: what they carry may depend on the time of day.
+const CLOCK: Duration = Duration::from_secs(5);
 /// Age of a temporary file that nobody works on any more (rule D-9).
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -55,6 +63,15 @@ pub struct ServerSettings {
     pub fixed_cap: Option<Rate>,
     /// The ciphers allowed.
     pub ciphers: Vec<DatagramCipher>,
+    /// Where `aspera.conf` is.
+    pub conf: ConfSource,
+    /// The UDP ports that are tried for data, in their order; `None` is what `aspera.conf` names, or the number of the
+    /// TCP port.
+    pub udp_ports: Option<RangeInclusive<u16>>,
+    /// A program that runs before and after sessions and after files, with an absolute path.
+    pub prepost: Option<PathBuf>,
+    /// Uploads are refused and end where less than this is free, bytes.
+    pub free_space_floor: Option<u64>,
     /// What peers that have not logged in may use.
     pub limits: Limits,
 }
@@ -67,6 +84,10 @@ impl ServerSettings {
             state,
             fixed_cap: None,
             ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
+            conf: ConfSource::Nowhere,
+            udp_ports: None,
+            prepost: None,
+            free_space_floor: None,
             limits: Limits::default(),
         }
     }
@@ -80,8 +101,21 @@ pub struct Server {
     sessions: SessionRegistry,
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
-    _lock: ServerLock,
+    wanted: mpsc::Sender<Wanted>,
+    _lock: SharedLock,
 }
+
+/// What others ask of a running server.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// Read the configuration again; the answer says why not.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// Let nobody in any more, and end when the last session has.
+    Drain,
+}
+
+/// Given up before the server ends when it drains: another one may start then.
+type SharedLock = Arc<Mutex<Option<ServerLock>>>;
 
 impl Server {
     /// Locks the state directory, makes a host key if there is none, binds both ports and serves from then on.
@@ -95,23 +129,62 @@ impl Server {
         let lock = settings.state.lock_server()?;
         let host_key = HostKey::load_or_create(&settings.state.host_key_path())?;
         let fingerprint = host_key.fingerprint();
+        let configuration = Arc::new(Configuration::load(settings.conf.clone())?);
         let users = Arc::new(UserStore::new(Arc::clone(&settings.state)));
         let admission: Arc<dyn Admission> = Arc::clone(&users) as _;
-        let (endpoint, port) = bind(&settings, &host_key, &admission).await?;
+        let udp = UdpPlan::of(&settings, &configuration);
+        let (endpoint, port) = bind(&settings, &udp, &host_key, &admission).await?;
         let local = endpoint.local_addr();
         let sessions = SessionRegistry::default();
+        let table = SessionTable::default();
         let access = AccountAccess {
             users: Arc::clone(&users),
+            configuration: Arc::clone(&configuration),
             sessions: sessions.clone(),
-            fixed_cap: settings.fixed_cap,
-            ciphers: settings.ciphers,
-            local,
+            table: table.clone(),
+            defaults: Defaults {
+                fixed_cap: settings.fixed_cap,
+                ciphers: settings.ciphers,
+            },
+            ports: Ports::new(port.clone(), udp.configured),
+            hook: settings.prepost.clone().map(Hook::new).transpose()?,
+            free_space_floor: settings.free_space_floor,
         };
-        // Old files are looked for beside everything else: a slow disk need not keep clients waiting.
-        drop(tokio::task::spawn_blocking(move || remove_stale(&users)));
+        let udp_port = port.local_address().port();
         let context = Context::new(port, Arc::new(access));
+        table.begin(context.sessions.clone(), configuration.current());
         let (stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(run(endpoint, context, sessions.clone(), stopped));
+        let (drain, draining) = watch::channel(false);
+        let (wanted, wants) = mpsc::channel(16);
+        let socket = AdminSocket {
+            table: table.clone(),
+            running: context.sessions.clone(),
+            configuration: Arc::clone(&configuration),
+            wanted: wanted.clone(),
+            listen: local,
+            udp_port,
+            started: std::time::Instant::now(),
+            draining,
+        };
+        let admin = admin::serve(socket, &settings.state)?;
+        // Old files are looked for beside everything else: a slow disk need not keep clients waiting.
+        let document = configuration.current();
+        drop(tokio::task::spawn_blocking(move || {
+            remove_stale(&users, &document);
+        }));
+        let lock = Arc::new(Mutex::new(Some(lock)));
+        let running = tokio::spawn(
+            Running {
+                endpoint: Some(endpoint),
+                context,
+                sessions: sessions.clone(),
+                table,
+                configuration,
+                lock: Arc::downgrade(&lock),
+                drain,
+            }
+            .run(stopped, wants, admin),
+        );
         info!(local = %local, host_key = %fingerprint, "server started");
         Ok(Self {
             local,
@@ -119,6 +192,7 @@ impl Server {
             sessions,
             stop,
             running,
+            wanted,
             _lock: lock,
         })
     }
@@ -138,84 +212,150 @@ impl Server {
         self.sessions.sessions()
     }
 
+    /// Reads the configuration again; sessions that run keep what they were granted. On an error everything stays as it
+    /// was.
+    ///
+    /// # Errors
+    /// [`Error::Admin`] with the reason.
+    pub async fn reload(&self) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        // A server that has ended drops the answer.
+        self.wanted.send(Wanted::Reload(answer)).await.ok();
+        let result = answered.await;
+        let result = result.unwrap_or_else(|_| Err("the server is ending".to_owned()));
+        result.map_err(|message| Error::Admin(message.as_str().into()))
+    }
+
+    /// Lets nobody in any more; the server ends when the last session has. The state directory and the TCP port are free
+    /// from now on, the UDP port when it has ended.
+    pub async fn drain(&self) {
+        // One that has ended is drained.
+        self.wanted.send(Wanted::Drain).await.ok();
+    }
+
+    /// Waits until the server has ended by itself, which it does when it was drained.
+    pub async fn ended(&mut self) {
+        if (&mut self.running).await.is_err() {
+            warn!("the server ended unexpectedly");
+        }
+    }
+
     /// Stops letting clients in, ends the sessions, tells their clients, and waits at most five seconds for the end of
     /// all of them (rule D-13).
     pub async fn shutdown(self) {
         // The receiver lives as long as the task, which may have ended already.
         self.stop.send_replace(true);
-        if self.running.await.is_err() {
+        if !self.running.is_finished() && self.running.await.is_err() {
             warn!("the server ended unexpectedly");
         }
         info!("server stopped");
     }
 }
 
-/// Binds TCP first and UDP on the same number.
-async fn bind(
-    settings: &ServerSettings,
-    host_key: &HostKey,
-    admission: &Arc<dyn Admission>,
-) -> Result<(Endpoint, Port), Error> {
-    let listen = usable(settings.listen).await;
-    let attempts = if listen.port() == 0 { PORT_ATTEMPTS } else { 1 };
-    let mut last = None;
-    for _ in 0..attempts {
-        let admission = Arc::clone(admission);
-        let endpoint = Endpoint::bind(listen, host_key.clone(), admission, settings.limits).await?;
-        match Port::bind(SocketAddr::new(listen.ip(), endpoint.local_addr().port())) {
-            Ok(port) => return Ok((endpoint, port)),
-            // Somebody else has that number for UDP.
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.map_or_else(|| fasp_net::Error::Busy.into(), Error::from))
-}
-
-/// Falls back to all IPv4 addresses where the machine has no IPv6.
-async fn usable(listen: SocketAddr) -> SocketAddr {
-    let is_any = listen.is_ipv6() && listen.ip().is_unspecified();
-    let probe = SocketAddr::new(listen.ip(), 0);
-    if is_any && tokio::net::UdpSocket::bind(probe).await.is_err() {
-        return SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port());
-    }
-    listen
-}
-
-async fn run(
-    mut endpoint: Endpoint,
+/// A server at work.
+struct Running {
+    /// Nothing while it drains.
+    endpoint: Option<Endpoint>,
     context: Context,
     sessions: SessionRegistry,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = endpoint.accept() => match accepted {
-                Some(accepted) => {
-                    connections.spawn(connection(context.clone(), accepted, stop.clone()));
+    table: SessionTable,
+    configuration: Arc<Configuration>,
+    lock: Weak<Mutex<Option<ServerLock>>>,
+    drain: watch::Sender<bool>,
+}
+
+impl Running {
+    async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        mut wants: mpsc::Receiver<Wanted>,
+        admin: impl Future<Output = ()> + Send,
+    ) {
+        let mut connections = JoinSet::new();
+        let mut clock = tokio::time::interval(CLOCK);
+        let mut admin = std::pin::pin!(admin);
+        while !self.is_drained() {
+            tokio::select! {
+                accepted = accept(&mut self.endpoint) => match accepted {
+                    Some(accepted) => {
+                        connections.spawn(connection(self.context.clone(), accepted, stop.clone()));
+                    }
+                    None => break,
+                },
+                Some(_) = connections.join_next() => {}
+                Some(wanted) = wants.recv() => self.obey(wanted).await,
+                _ = clock.tick() => self.table.tick(),
+                () = &mut admin => break,
+                () = stopped(&mut stop) => break,
+            }
+        }
+        drop(self.endpoint.take());
+        self.end(connections).await;
+    }
+
+    async fn obey(&mut self, wanted: Wanted) {
+        match wanted {
+            Wanted::Drain => {
+                info!(sessions = self.sessions.sessions(), "draining");
+                self.endpoint = None;
+                self.drain.send_replace(true);
+                if let Some(lock) = self.lock.upgrade() {
+                    let mut lock = lock.lock().unwrap_or_else(PoisonError::into_inner);
+                    drop(lock.take());
                 }
-                None => break,
-            },
-            Some(_) = connections.join_next() => {}
-            () = stopped(&mut stop) => break,
+            }
+            Wanted::Reload(answer) => {
+                let configuration = Arc::clone(&self.configuration);
+                let read = tokio::task::spawn_blocking(move || configuration.reload());
+                let result = match read.await {
+                    Ok(Ok(document)) => {
+                        self.table.set_document(document);
+                        Ok(())
+                    }
+                    Ok(Err(why)) => Err(why.to_string()),
+                    Err(_) => Err("the configuration could not be read".to_owned()),
+                };
+                if let Err(why) = &result {
+                    error!("the configuration stays as it was: {why}");
+                }
+                // Whoever asked may have gone.
+                answer.send(result).ok();
+            }
         }
     }
-    drop(endpoint);
-    // Clients that listen hear it twice: each one's control connection tells it as well.
-    context
-        .sessions
-        .end_all(ErrorCode::PeerAborted, SHUTTING_DOWN);
-    let began = Instant::now();
-    let farewell = began + FAREWELL;
-    while !connections.is_empty() && began.elapsed() < GRACE {
-        let is_idle = sessions.sessions() == 0 && context.sessions.count() == 0;
-        if is_idle && Instant::now() >= farewell {
-            break;
-        }
-        // Whether one ended or the time passed: both are looked at above.
-        drop(tokio::time::timeout(FAREWELL / 4, connections.join_next()).await);
+
+    /// Whether there is nothing left to wait for.
+    fn is_drained(&self) -> bool {
+        self.endpoint.is_none()
+            && self.sessions.sessions() == 0
+            && self.context.sessions.count() == 0
     }
-    connections.shutdown().await;
+
+    async fn end(self, mut connections: JoinSet<()>) {
+        // Clients that listen hear it twice: each one's control connection tells it as well.
+        self.context
+            .sessions
+            .end_all(ErrorCode::PeerAborted, SHUTTING_DOWN);
+        let began = Instant::now();
+        let farewell = began + FAREWELL;
+        while !connections.is_empty() && began.elapsed() < GRACE {
+            let is_idle = self.sessions.sessions() == 0 && self.context.sessions.count() == 0;
+            if is_idle && Instant::now() >= farewell {
+                break;
+            }
+            // Whether one ended or the time passed: both are looked at above.
+            drop(tokio::time::timeout(FAREWELL / 4, connections.join_next()).await);
+        }
+        connections.shutdown().await;
+    }
+}
+
+/// Takes the next client; waits for ever where nobody is let in.
+async fn accept(endpoint: &mut Option<Endpoint>) -> Option<Accepted> {
+    match endpoint {
+        Some(endpoint) => endpoint.accept().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Serves one client until it leaves; tells it when the server is shut down.
@@ -259,12 +399,23 @@ fn farewell() -> message::Cancel {
 }
 
 /// Removes what killed servers left behind at the top of each account's directory.
-fn remove_stale(users: &UserStore) {
+fn remove_stale(users: &UserStore, document: &Document) {
     // Accounts that cannot be read are reported when somebody logs in.
     let Ok(users) = users.current() else { return };
+    let defaults = Defaults {
+        fixed_cap: None,
+        ciphers: Vec::new(),
+    };
     for user in users.iter() {
-        let root = docroot::Docroot::open(user.docroot.path()).and_then(|root| root.root_dir());
-        let removed = root.and_then(|dir| dir.remove_stale(STALE));
+        // Who may not upload has left nothing.
+        let Ok(policy) = Policy::of(document, user, None, Wish::Upload, &defaults) else {
+            continue;
+        };
+        // One that cannot be opened is in the log already.
+        let Ok(root) = policy.root.open(user) else {
+            continue;
+        };
+        let removed = root.root_dir().and_then(|dir| dir.remove_stale(STALE));
         match removed {
             Ok(0) => {}
             Ok(count) => info!(user = user.name.as_str(), count, "removed stale files"),

@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd as _, OwnedFd},
     path::{Component, Path, PathBuf},
 };
 
@@ -23,6 +23,7 @@ const FILE_MAX: u64 = 64 << 20;
 const HOST_KEY: &str = "host_key";
 pub(crate) const LOG: &str = "server.log";
 const SERVER_LOCK: &str = "server.lock";
+const ADMIN_SOCKET: &str = "server.sock";
 
 /// An open state directory.
 #[derive(Debug)]
@@ -210,6 +211,37 @@ impl StateDir {
         rustix::fs::renameat(&self.dir, &new, &self.dir, name)
             .map_err(io_error("replace", self.path.join(name)))?;
         rustix::fs::fsync(&self.dir).map_err(io_error("write", &self.path))
+    }
+
+    /// Makes the administrators' socket, in the place of one that a server left behind; the caller holds the server's
+    /// lock, so nobody uses that one. Must run on a tokio runtime.
+    pub(crate) fn bind_admin(&self) -> Result<tokio::net::UnixListener, Error> {
+        match rustix::fs::unlinkat(&self.dir, ADMIN_SOCKET, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(io_error("remove", self.path.join(ADMIN_SOCKET))(errno)),
+        }
+        let listener = tokio::net::UnixListener::bind(self.admin_path())
+            .map_err(|source| self.io("listen at", ADMIN_SOCKET, source))?;
+        // Until here the directory alone kept others out.
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::chmodat(&self.dir, ADMIN_SOCKET, mode, AtFlags::empty())
+            .map_err(io_error("change", self.path.join(ADMIN_SOCKET)))?;
+        Ok(listener)
+    }
+
+    /// Connects to the administrators' socket.
+    pub(crate) fn connect_admin(&self) -> std::io::Result<std::os::unix::net::UnixStream> {
+        std::os::unix::net::UnixStream::connect(self.admin_path())
+    }
+
+    /// Where the socket is, through the open directory where the system allows it: a path of more than about 100 bytes is
+    /// no address.
+    fn admin_path(&self) -> PathBuf {
+        if cfg!(target_os = "linux") {
+            let fd = self.dir.as_raw_fd();
+            return PathBuf::from(format!("/proc/self/fd/{fd}/{ADMIN_SOCKET}"));
+        }
+        self.path.join(ADMIN_SOCKET)
     }
 
     fn lock_file(&self, name: &str) -> Result<OwnedFd, Error> {

@@ -151,7 +151,7 @@ fn a_damaged_file_admits_nobody_and_is_not_overwritten() {
         "{",
         r#"{"version":1}"#,
         r#"{"version":1,"users":[{"name":"a/b","docroot":"/x"}]}"#,
-        r#"{"version":1,"users":[{"name":"a"}]}"#,
+        r#"{"version":1,"users":[{"docroot":"/x"}]}"#,
         r#"{"version":1,"users":[{"name":"a","docroot":"/x","pasword":"y"}]}"#,
         r#"{"version":1,"users":[{"name":"a","docroot":"/x"},{"name":"a","docroot":"/y"}]}"#,
     ] {

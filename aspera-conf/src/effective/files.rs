@@ -24,6 +24,25 @@ pub struct Files {
     pub symlinks: Sourced<SymlinkRule>,
     /// The group of created files; `-` leaves it to the directory.
     pub group: Sourced<Option<String>>,
+    /// Whether modification times are kept; none leaves it to the client.
+    pub keep_times: Sourced<Option<bool>>,
+    /// Rules that come before those of the client, such as `- *.tmp`.
+    pub filters: Sourced<Vec<String>>,
+    /// The checksum that is told of every file; none leaves it to the client.
+    pub checksum: Sourced<Option<&'static str>>,
+    /// Receipts of transfers.
+    pub manifest: Manifest,
+}
+
+/// Receipts of transfers: a text file for each, with a line for every file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Whether they are written.
+    pub is_on: Sourced<bool>,
+    /// The directory they go to; none for the destination.
+    pub directory: Sourced<Option<String>>,
+    /// The suffix while they are written.
+    pub suffix: Sourced<Option<String>>,
 }
 
 /// Permission bits of what is created.
@@ -66,6 +85,20 @@ impl Files {
                 _ => SymlinkRule::default(),
             })?,
             group: read.text("group_ownership")?,
+            keep_times: read.word("preserve_attributes")?.map(|word| match word {
+                "times" => Some(true),
+                "none" => Some(false),
+                _ => None,
+            }),
+            filters: read.list("file_filters")?,
+            checksum: read
+                .word("file_checksum")?
+                .map(|word| (word != "any").then_some(word)),
+            manifest: Manifest {
+                is_on: read.word("file_manifest")?.map(|word| word == "text"),
+                directory: read.text("file_manifest_path")?,
+                suffix: read.text("file_manifest_inprogress_suffix")?,
+            },
         })
     }
 }

@@ -3,14 +3,20 @@
 //! Every value carries its origin, so that a log or a report can say who decided.
 
 mod bandwidth;
+mod encryption;
 mod files;
+mod times;
+mod trunk;
 
 use crate::error::{Error, Result};
 use crate::resolve::{Clamp, Origin, Resolver, Setting};
 use crate::schema::{Value, Word};
 
 pub use bandwidth::{Bandwidth, Granted, PolicyRule, RateRule};
-pub use files::{Files, ModeRule, SymlinkRule};
+pub use encryption::{CipherRule, Encryption};
+pub use files::{Files, Manifest, ModeRule, SymlinkRule};
+pub use times::{LogRule, Timeouts};
+pub use trunk::{BadSchedule, Schedule, Trunk, WeekTime};
 
 /// A value with where it comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +30,11 @@ pub struct Sourced<T> {
 }
 
 impl<T> Sourced<T> {
+    /// Returns the value if somebody said so, not if it is built in.
+    pub fn said(&self) -> Option<&T> {
+        (self.origin != Origin::BuiltIn).then_some(&self.value)
+    }
+
     fn map<U>(self, change: impl FnOnce(T) -> U) -> Sourced<U> {
         Sourced {
             value: change(self.value),
@@ -64,20 +75,6 @@ pub enum Authorization {
     Token,
 }
 
-/// How data has to be encrypted on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CipherRule {
-    /// As the client asks.
-    Any,
-    /// Not at all.
-    Plain,
-    /// With AES and a key of at least so many bits.
-    Aes {
-        /// 128, 192 or 256.
-        bits: u16,
-    },
-}
-
 /// What counts for one person.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -98,10 +95,18 @@ pub struct Effective {
     pub incoming: Bandwidth,
     /// Rates away from this host.
     pub outgoing: Bandwidth,
-    /// How data has to be encrypted on the way.
-    pub cipher: Sourced<CipherRule>,
-    /// Whether uploads have to stay encrypted on the disk.
-    pub content_protection_required: Sourced<bool>,
+    /// Whether somebody else has to agree to transfers towards this host.
+    pub uploads_ask_elsewhere: Sourced<bool>,
+    /// Whether somebody else has to agree to transfers away from this host.
+    pub downloads_ask_elsewhere: Sourced<bool>,
+    /// What has to be encrypted.
+    pub encryption: Encryption,
+    /// How long sessions wait.
+    pub timeouts: Timeouts,
+    /// What sessions log.
+    pub log: LogRule,
+    /// The class of the log that sessions write to; none for the usual one.
+    pub logging_class: Sourced<Option<String>>,
     /// The UDP port of the data; 0 is not possible.
     pub udp_port: Sourced<u16>,
     /// The largest datagram, bytes; none follows the path MTU.
@@ -128,9 +133,12 @@ impl Effective {
             downloads: read.authorization("authorization_transfer_out_value")?,
             incoming: Bandwidth::of(&read, "in")?,
             outgoing: Bandwidth::of(&read, "out")?,
-            cipher: read.cipher()?,
-            content_protection_required: read
-                .bool("transfer_encryption_content_protection_required")?,
+            uploads_ask_elsewhere: read.asks_elsewhere("in")?,
+            downloads_ask_elsewhere: read.asks_elsewhere("out")?,
+            encryption: Encryption::of(&read)?,
+            timeouts: Timeouts::of(&read)?,
+            log: LogRule::of(&read)?,
+            logging_class: read.text("logging_class")?,
             udp_port: read
                 .number("transfer_protocol_options_bind_udp_port")?
                 .map(|port| u16::try_from(port).unwrap_or(u16::MAX)),
@@ -207,15 +215,16 @@ impl Read<'_, '_> {
         }))
     }
 
-    fn cipher(&self) -> Result<Sourced<CipherRule>> {
-        let word = self.word("transfer_encryption_allowed_cipher")?;
-        Ok(word.map(|word| match word {
-            "any" => CipherRule::Any,
-            "none" => CipherRule::Plain,
-            word if word.starts_with("aes-128") => CipherRule::Aes { bits: 128 },
-            word if word.starts_with("aes-192") => CipherRule::Aes { bits: 192 },
-            _ => CipherRule::Aes { bits: 256 },
-        }))
+    fn asks_elsewhere(&self, side: &str) -> Result<Sourced<bool>> {
+        let url = format!("authorization_transfer_{side}_external_provider_url");
+        Ok(self.text(&url)?.map(|url| url.is_some()))
+    }
+
+    fn list(&self, name: &str) -> Result<Sourced<Vec<String>>> {
+        self.sourced(name, |value| match value {
+            Some(Value::List(items)) => items,
+            _ => Vec::new(),
+        })
     }
 
     fn access(&self) -> Result<Access> {

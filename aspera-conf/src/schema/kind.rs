@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::effective::Schedule;
+
 /// The longest text or list item, bytes: scripts may stand in an option.
 pub const MAX_TEXT: usize = 64 << 10;
 
@@ -48,6 +50,8 @@ pub enum Kind {
     Enum(Words),
     /// Several of some words, with commas.
     Enums(Words),
+    /// What a virtual link carries: a number of kbit/s, or one for each hour of the week.
+    Schedule,
     /// Anything but control characters.
     Text,
     /// Several texts, each in an element of its own.
@@ -179,6 +183,7 @@ impl Kind {
             "size" => Some(Self::Size),
             "enum" => Some(Self::Enum(Words(allowed))),
             "enums" => Some(Self::Enums(Words(allowed))),
+            "schedule" => Some(Self::Schedule),
             "text" => Some(Self::Text),
             "list" => Some(Self::List { item: allowed }),
             _ => None,
@@ -237,6 +242,9 @@ impl Kind {
                 .map(|part| words.find(part.trim()))
                 .collect::<Option<_>>()
                 .map(Value::Choices),
+            Self::Schedule => Schedule::parse(text)
+                .is_ok()
+                .then(|| Value::Text(text.to_owned())),
             Self::Text => is_text(text).then(|| Value::Text(text.to_owned())),
             Self::List { .. } => {
                 (is_text(text) && !text.is_empty()).then(|| Value::List(vec![text.to_owned()]))
@@ -271,6 +279,9 @@ impl fmt::Display for Kind {
             Self::Size => f.write_str("a size such as 0B, 512K or 16M"),
             Self::Enum(words) => write!(f, "one of: {words}"),
             Self::Enums(words) => write!(f, "some of, with commas: {words}"),
+            Self::Schedule => f.write_str(
+                "kbit/s, or such as 'start=08 end=19 days=mon,tue capacity=900000;1000000'",
+            ),
             Self::Text => f.write_str("text without control characters, of at most 64 KiB"),
             Self::List { item } => write!(f, "a list of <{item}> elements"),
         }

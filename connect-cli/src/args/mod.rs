@@ -1,5 +1,6 @@
 //! What people type. Parsing touches nothing: no file, no environment but `NO_COLOR` and the like, no network.
 
+mod admin;
 mod bench;
 mod conf;
 mod crypt;
@@ -17,6 +18,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::{
+    admin::{
+        ServerStatusArgs, ServerWishArgs, SessionRateArgs, SessionStopArgs, SessionsArgs,
+        SessionsCommand,
+    },
     bench::BenchArgs,
     conf::{
         AsconfiguratorArgs, ConfArgs, ConfCheckArgs, ConfCommand, ConfExecArgs, ConfExplainArgs,

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Subcommand};
 use fasp_core::Rate;
 
+use super::{ServerStatusArgs, ServerWishArgs, SessionsArgs, value};
+
 /// `server`
 #[derive(Debug, Args)]
 pub struct ServerArgs {
@@ -23,6 +25,14 @@ pub enum ServerCommand {
     Session(ServerSessionArgs),
     /// Manage who may log in
     User(UserArgs),
+    /// Show a running server: its sessions, users, rates and virtual links
+    Status(ServerStatusArgs),
+    /// End or steer sessions of a running server
+    Sessions(SessionsArgs),
+    /// Let a running server read aspera.conf again; sessions stay
+    Reload(ServerWishArgs),
+    /// Let a running server end when its sessions have ended; nobody is let in any more
+    Drain(ServerWishArgs),
 }
 
 /// Where the server keeps its files.
@@ -66,9 +76,12 @@ Examples:
 pub struct UserAddArgs {
     /// The name to log in with
     pub name: String,
-    /// The directory the user cannot leave; it must exist
+    /// The directory the user cannot leave; it must exist. Without one, aspera.conf has to name it
     #[arg(long, value_name = "DIR")]
-    pub docroot: PathBuf,
+    pub docroot: Option<PathBuf>,
+    /// A group of aspera.conf that the user belongs to; may be repeated
+    #[arg(long = "group", value_name = "NAME")]
+    pub groups: Vec<String>,
     /// A file with OpenSSH public keys that open the account; may be repeated
     #[arg(long = "authorized-key", value_name = "FILE")]
     pub authorized_keys: Vec<PathBuf>,
@@ -137,6 +150,27 @@ pub struct ServerStartArgs {
     /// The highest rate of a session with policy 'fixed', which does not make room for others
     #[arg(long, value_name = "RATE")]
     pub fixed_policy_cap: Option<Rate>,
+    /// The configuration to obey
+    #[arg(
+        help = "The aspera.conf to obey [default: aspera.conf in the state directory, for root also /opt/aspera/etc/aspera.conf, if there is one]",
+        long,
+        value_name = "FILE"
+    )]
+    pub conf: Option<PathBuf>,
+    /// The UDP port for data, or the ports to try in turn, such as 33001-33010
+    #[arg(
+        help = "The UDP port for data, or the ports to try in turn, such as 33001-33010 [default: as aspera.conf says, else the number of the TCP port]",
+        long,
+        value_name = "PORT[-PORT]",
+        value_parser = value::ports
+    )]
+    pub udp_ports: Option<std::ops::RangeInclusive<u16>>,
+    /// A program to run before and after each session and after each file; its answer decides whether a session begins
+    #[arg(long, value_name = "FILE")]
+    pub prepost: Option<PathBuf>,
+    /// Refuse and end uploads where less than this is free, such as 10G
+    #[arg(long, value_name = "SIZE", value_parser = value::bytes)]
+    pub free_space_floor: Option<u64>,
     /// Write the log as JSON, one object per line
     #[arg(long)]
     pub json_log: bool,

@@ -89,8 +89,8 @@ pub struct TransferArgs {
     #[arg(short = 'm', long, value_name = "RATE", default_value = "0", value_parser = value::min_rate)]
     pub min_rate: Rate,
     /// How to share the link: fixed, high, fair or low
-    #[arg(long, value_name = "POLICY", default_value = "fair", value_parser = policy)]
-    pub policy: RatePolicy,
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    pub policy: Option<RatePolicy>,
     /// Replace files that exist: never, always, diff, diff+older or older
     #[arg(long, value_name = "WHEN", default_value = "diff", value_parser = overwrite)]
     pub overwrite: OverwritePolicy,
@@ -150,7 +150,7 @@ pub struct ConnectionArgs {
     pub log: LogArgs,
 }
 
-fn policy(text: &str) -> Result<RatePolicy, String> {
+pub(super) fn policy(text: &str) -> Result<RatePolicy, String> {
     value::one_of(text, &RatePolicy::ALL.map(|(_, name)| name))
 }
 

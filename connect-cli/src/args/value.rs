@@ -1,6 +1,6 @@
 //! Parsers of single values, with errors that name what is possible.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use fasp_core::Rate;
 
@@ -88,6 +88,17 @@ fn date(text: &str) -> Option<i64> {
     fits.then_some((days - 719_468) * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
+/// Parses a UDP port, or the first and the last of several.
+pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let invalid = || format!("'{text}' is no port or range of ports: use 33001 or 33001-33010");
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match number(first).zip(number(last)) {
+        Some((first, last)) if first <= last => Ok(first..=last),
+        _ => Err(invalid()),
+    }
+}
+
 fn list(names: &[&str]) -> String {
     match names {
         [] => String::new(),
@@ -132,6 +143,15 @@ mod tests {
             "é",
         ] {
             assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_one_or_a_range() {
+        assert_eq!(ports("33001"), Ok(33001..=33001));
+        assert_eq!(ports("33001-33010"), Ok(33001..=33010));
+        for text in ["", "0", "33010-33001", "1-", "70000", "a-b"] {
+            assert!(ports(text).is_err(), "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! One file a command: calls libraries and hands results to the [`Ui`].
 
+mod admin;
 mod asconfigurator;
 mod bench;
 mod conf;
@@ -12,6 +13,7 @@ mod logs;
 mod ls;
 mod manifest;
 mod manual;
+mod notify;
 mod server;
 mod signals;
 mod sources;
@@ -62,6 +64,10 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
             }
             ServerCommand::Session(args) => server::session(&args),
             ServerCommand::User(user) => user::run(ui, user.command),
+            ServerCommand::Status(args) => admin::status(ui, &args),
+            ServerCommand::Sessions(args) => admin::sessions(ui, args.command),
+            ServerCommand::Reload(args) => admin::reload(ui, &args.state),
+            ServerCommand::Drain(args) => admin::drain(ui, &args.state),
         },
         Command::Conf(args) => conf::run(ui, args),
         Command::Completions(args) => manual::completions(ui, &args),

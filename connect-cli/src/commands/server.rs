@@ -9,9 +9,11 @@ use fasp_server::{
     state::StateDir,
 };
 use serde::Serialize;
-use tracing::Level;
 
-use super::signals::Signals;
+use super::{
+    notify::Notifier,
+    signals::{Signals, Wish},
+};
 use crate::{
     args::ServerSessionArgs,
     error::CommandError,
@@ -30,19 +32,25 @@ struct Listening<'a> {
 
 pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), CommandError> {
     let state = Arc::new(StateDir::open(&settings.state)?);
-    match settings.log_destination {
-        LogDestination::StandardError => {
-            log::install_on_stderr(settings.log_format, Level::INFO)?;
+    let logged = settings.conf.log_settings()?;
+    match (settings.log_destination, logged.level) {
+        (_, None) => {}
+        (LogDestination::StandardError, Some(level)) => {
+            log::install_on_stderr(settings.log_format, level)?;
         }
-        LogDestination::File => {
-            let file = LogFile::open(Arc::clone(&state))?;
-            log::install_in_file(settings.log_format, Level::INFO, file)?;
+        (LogDestination::File, Some(level)) => {
+            let file = LogFile::with_settings(Arc::clone(&state), logged)?;
+            log::install_in_file(settings.log_format, level, file)?;
         }
     }
     super::on_runtime(|runtime| {
         let settings = ServerSettings {
             listen: settings.listen,
             fixed_cap: settings.fixed_policy_cap,
+            conf: settings.conf.clone(),
+            udp_ports: settings.udp_ports.clone(),
+            prepost: settings.prepost.clone(),
+            free_space_floor: settings.free_space_floor,
             ..ServerSettings::new(state)
         };
         runtime.block_on(serve(ui, settings))
@@ -50,8 +58,8 @@ pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), C
 }
 
 async fn serve(ui: &Ui, settings: ServerSettings) -> Result<(), CommandError> {
-    let mut signals = Signals::new()?;
-    let server = Server::start(settings).await?;
+    let mut signals = Signals::new()?.and_reload()?;
+    let mut server = Server::start(settings).await?;
     let address = server.local_addr();
     if ui.is_json() {
         ui.print_json(&Listening {
@@ -64,7 +72,29 @@ async fn serve(ui: &Ui, settings: ServerSettings) -> Result<(), CommandError> {
         "listening on {address} (TCP and UDP), host key {}",
         server.fingerprint()
     ));
-    signals.next().await;
+    let notifier = Notifier::start();
+    notifier.ready();
+    loop {
+        tokio::select! {
+            wish = signals.wish() => {
+                if wish == Wish::Stop {
+                    break;
+                }
+                notifier.reloading();
+                match server.reload().await {
+                    Ok(()) => ui.note("the configuration is read again"),
+                    // The old one stays in force, and the log has the reason too.
+                    Err(error) => ui.note(&format!("the configuration stays as it was: {error}")),
+                }
+                notifier.ready();
+            }
+            () = server.ended() => {
+                notifier.stopping();
+                return Ok(());
+            }
+        }
+    }
+    notifier.stopping();
     ui.note("stopping; once more to stop at once");
     tokio::select! {
         () = server.shutdown() => Ok(()),

@@ -6,11 +6,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{error::CommandError, ui};
 
+/// What a signal asks a server for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// To end.
+    Stop,
+    /// To read its configuration again.
+    Reload,
+}
+
 /// Ctrl-C and the signal that service managers send.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -25,7 +35,33 @@ impl Signals {
         Ok(Self {
             interrupt: take(SignalKind::interrupt())?,
             terminate: take(SignalKind::terminate())?,
+            hangup: None,
         })
+    }
+
+    /// Takes the signal over that asks servers to read their configuration again; it ends other programs.
+    pub(super) fn and_reload(mut self) -> Result<Self, CommandError> {
+        let hangup = signal(SignalKind::hangup());
+        self.hangup = Some(hangup.map_err(|source| CommandError::Input {
+            what: "signals",
+            source,
+        })?);
+        Ok(self)
+    }
+
+    /// Waits for the next thing that a server is asked for.
+    pub(super) async fn wish(&mut self) -> Wish {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.terminate.recv() => Wish::Stop,
+            () = hangup => Wish::Reload,
+        }
     }
 
     /// Waits for the next one.

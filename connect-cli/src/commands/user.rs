@@ -17,7 +17,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 struct UserLine<'a> {
     name: &'a UserName,
-    docroot: &'a str,
+    docroot: Option<&'a str>,
+    groups: &'a [String],
     read: bool,
     write: bool,
     list: bool,
@@ -45,10 +46,13 @@ fn add(ui: &Ui, args: UserAddArgs) -> Result<(), CommandError> {
     let name = user.name.clone();
     let root = user.docroot.clone();
     store.edit(|users| users.add(user))?;
-    ui.note(&format!(
-        "added user '{name}' with docroot '{}'",
-        root.path().display()
-    ));
+    ui.note(&match root {
+        Some(root) => format!(
+            "added user '{name}' with docroot '{}'",
+            root.path().display()
+        ),
+        None => format!("added user '{name}'; aspera.conf has to name its docroot"),
+    });
     Ok(())
 }
 
@@ -73,7 +77,8 @@ fn list(ui: &Ui, args: UserListArgs) -> Result<(), CommandError> {
 fn line(user: &User) -> UserLine<'_> {
     UserLine {
         name: &user.name,
-        docroot: user.docroot.path().to_str().unwrap_or_default(),
+        docroot: user.docroot.as_ref().and_then(|root| root.path().to_str()),
+        groups: &user.groups,
         read: user.permissions.read,
         write: user.permissions.write,
         list: user.permissions.list,
@@ -110,7 +115,9 @@ fn row(user: &User) -> [String; 5] {
         opened_by.join(", "),
         user.rate_cap()
             .map_or_else(|| "-".to_owned(), |rate| rate.to_string()),
-        user.docroot.path().display().to_string(),
+        user.docroot
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |root| root.path().display().to_string()),
     ]
 }
 

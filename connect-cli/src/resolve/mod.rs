@@ -2,6 +2,7 @@
 //! applied here.
 
 mod bench;
+mod client_conf;
 mod conf;
 mod crypt;
 mod log;

@@ -4,12 +4,15 @@ use std::{
     env,
     ffi::OsString,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use aspera_conf::store::SERVER_FILE;
 use fasp_core::Rate;
 use fasp_server::{
+    ConfSource,
     log::LogFormat,
     operator_file,
     state::StateDir,
@@ -43,6 +46,14 @@ pub struct ServerSettings {
     pub state: PathBuf,
     /// The highest rate of a session with policy `fixed`.
     pub fixed_policy_cap: Option<Rate>,
+    /// Where `aspera.conf` is.
+    pub conf: ConfSource,
+    /// The UDP ports tried for data.
+    pub udp_ports: Option<RangeInclusive<u16>>,
+    /// A program that runs before and after sessions.
+    pub prepost: Option<PathBuf>,
+    /// What has to stay free for uploads, bytes.
+    pub free_space_floor: Option<u64>,
     /// How log records are written.
     pub log_format: LogFormat,
     /// Where they go.
@@ -71,7 +82,9 @@ pub fn new_user(args: &UserAddArgs) -> Result<NewUser, CommandError> {
             "add --authorized-key FILE or --password-stdin",
         ));
     }
-    let mut user = User::new(name, docroot(&args.docroot)?);
+    let root = args.docroot.as_deref().map(docroot).transpose()?;
+    let mut user = User::new(name, root);
+    user.groups.clone_from(&args.groups);
     for file in &args.authorized_keys {
         let text = operator_file::read(file, KEY_FILE_MAX)?;
         user.authorized_keys
@@ -109,9 +122,17 @@ pub fn server_settings(
     args: &ServerStartArgs,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<ServerSettings, CommandError> {
+    let state = state_path(&args.state, variable)?;
     Ok(ServerSettings {
         listen: args.listen,
-        state: state_path(&args.state, variable)?,
+        conf: conf_source(args.conf.as_deref(), &state),
+        udp_ports: args.udp_ports.clone(),
+        prepost: args
+            .prepost
+            .as_deref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+        free_space_floor: args.free_space_floor,
+        state,
         fixed_policy_cap: args.fixed_policy_cap,
         log_format: if args.json_log {
             LogFormat::Json
@@ -124,6 +145,21 @@ pub fn server_settings(
             LogDestination::StandardError
         },
     })
+}
+
+/// Returns where a server's configuration may lie. What Aspera's own server obeys counts for a server of the whole
+/// machine only.
+fn conf_source(named: Option<&Path>, state: &Path) -> ConfSource {
+    match named {
+        Some(file) => ConfSource::File(file.to_owned()),
+        None => {
+            let mut places = vec![state.join("aspera.conf")];
+            if operator_file::is_root() {
+                places.push(PathBuf::from(SERVER_FILE));
+            }
+            ConfSource::FirstOf(places)
+        }
+    }
 }
 
 /// Returns the state directory: the one named, or the place where such files usually are.

@@ -12,9 +12,10 @@ use fasp_net::{
     transfer::LocalDestination,
 };
 use transfer_spec::{
-    Faux, FauxSource, Host, Location, ParseLocationError, Preserve, RemoteLocation,
+    Direction, Faux, FauxSource, Host, Location, ParseLocationError, Preserve, RemoteLocation,
 };
 
+use super::client_conf;
 use super::rules::{self, ListFile};
 use crate::{
     args::{
@@ -170,6 +171,8 @@ pub fn upload(
             },
         })
         .collect::<Result<_, _>>()?;
+    let mut options = options(&args.transfer, &args.rules)?;
+    client_conf::apply(&mut options, &args.transfer, Direction::Upload, &variable)?;
     let (server, carrier, destination) = connection(remote, args.connection, variable)?;
     Ok(TransferRequest {
         server,
@@ -181,7 +184,7 @@ pub fn upload(
         list,
         to_standard_output: false,
         manifest: args.rules.file_manifest.clone(),
-        options: options(&args.transfer, &args.rules)?,
+        options,
     })
 }
 
@@ -240,6 +243,8 @@ pub fn download(
         }
         paths.push(next.path);
     }
+    let mut options = options(&args.transfer, &args.rules)?;
+    client_conf::apply(&mut options, &args.transfer, Direction::Download, &variable)?;
     let (server, carrier, _) = connection(first, args.connection, variable)?;
     Ok(TransferRequest {
         server,
@@ -251,7 +256,7 @@ pub fn download(
         list,
         to_standard_output,
         manifest: args.rules.file_manifest.clone(),
-        options: options(&args.transfer, &args.rules)?,
+        options,
     })
 }
 
@@ -487,7 +492,7 @@ fn check_rates(args: &TransferArgs) -> Result<(), CommandError> {
             ),
             "lower --min-rate or raise --target-rate",
         )),
-        None if args.policy == RatePolicy::Fixed => Err(CommandError::arguments(
+        None if args.policy == Some(RatePolicy::Fixed) => Err(CommandError::arguments(
             "policy 'fixed' needs a target rate: it sends at that rate whatever happens",
             "add --target-rate, such as -l 100m, or use --policy high",
         )),

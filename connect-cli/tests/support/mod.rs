@@ -46,6 +46,12 @@ impl Run {
         assert_eq!(self.status, 0, "{}", self.err);
     }
 
+    /// The command line is wrong.
+    #[track_caller]
+    pub(crate) fn assert_usage(&self) {
+        assert_eq!(self.status, 2, "{}", self.err);
+    }
+
     /// One sentence with the code, and a hint.
     #[track_caller]
     pub(crate) fn assert_refused(&self, status: i32, code: u8) {

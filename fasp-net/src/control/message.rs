@@ -10,6 +10,7 @@ use transfer_spec::{Direction, FileRules, OverwritePolicy, Preserve, ResumePolic
 
 use super::{file_rules, wire};
 use crate::Error;
+use crate::serve::RateWish;
 
 /// The protocol version this crate speaks.
 pub const VERSION: u8 = 1;
@@ -90,9 +91,9 @@ pub struct Open {
     /// Minimum rate wanted; may be zero.
     #[cbor(n(14), with = "wire::rate")]
     pub min_rate: BitRate,
-    /// How to share the link.
-    #[cbor(n(15), with = "wire::rate_policy")]
-    pub policy: RatePolicy,
+    /// How to share the link; without it the server's default counts.
+    #[cbor(n(15), with = "wire::optional_rate_policy")]
+    pub policy: Option<RatePolicy>,
     /// Ciphers the client allows, the preferred one first.
     #[cbor(n(16), with = "wire::ciphers")]
     pub ciphers: Vec<DatagramCipher>,
@@ -159,6 +160,31 @@ pub struct Accept {
     /// A challenge that the client's first datagram answers (protocol §8.2).
     #[cbor(n(14), with = "wire::optional_token")]
     pub address_token: Option<[u8; 8]>,
+    /// What the client may not change while the session runs.
+    #[cbor(n(15), with = "wire::locks", default)]
+    pub locks: Locks,
+}
+
+/// What a client may not change while a session runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Locks {
+    /// The target rate.
+    pub target: bool,
+    /// The minimum rate.
+    pub min: bool,
+    /// The policy.
+    pub policy: bool,
+}
+
+impl Open {
+    /// What the client asks for about rates.
+    pub fn rate_wish(&self) -> RateWish {
+        RateWish {
+            target: self.target_rate,
+            min: self.min_rate,
+            policy: self.policy,
+        }
+    }
 }
 
 /// Refuses one `Open` or one `List`, or, naming neither, the whole connection.

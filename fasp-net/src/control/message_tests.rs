@@ -68,7 +68,7 @@ prop_compose! {
         paths in (vec(bytes(60), 0..20), bytes(60)),
         policies in (select(Direction::ALL), select(OverwritePolicy::ALL), select(ResumePolicy::ALL), select(SymlinkPolicy::ALL)),
         preserve in any::<(bool, bool, bool, bool)>(),
-        rates in (option::of(bit_rate()), bit_rate(), policy()),
+        rates in (option::of(bit_rate()), bit_rate(), option::of(policy())),
         ciphers in vec(cipher(), 0..4),
         rest in (any::<bool>(), any::<u32>(), any::<u16>()),
         first_page in bytes(3000),
@@ -113,6 +113,7 @@ prop_compose! {
         rates in (option::of(bit_rate()), option::of(bit_rate()), bit_rate(), policy()),
         first_page in bytes(3000),
         address_token in option::of(any::<[u8; 8]>()),
+        locks in any::<[bool; 3]>(),
     ) -> Accept {
         Accept {
             transfer_id: TransferId(ids.0),
@@ -130,6 +131,11 @@ prop_compose! {
             destination_is_new: ids.6,
             first_page,
             address_token,
+            locks: Locks {
+                target: locks[0],
+                min: locks[1],
+                policy: locks[2],
+            },
         }
     }
 }

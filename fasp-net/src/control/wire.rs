@@ -11,7 +11,7 @@ use minicbor::{
 };
 use transfer_spec::{Direction, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
-use super::message::{BindingKind, Entry, EntryKind, Listing};
+use super::message::{BindingKind, Entry, EntryKind, Listing, Locks};
 
 /// Deepest nesting of arrays and maps (protocol §2.2).
 pub(super) const MAX_NESTING: usize = 16;
@@ -158,6 +158,16 @@ values!(preserve Preserve,
         mode: bits & 2 != 0,
         owner: bits & 4 != 0,
         group: bits & 8 != 0,
+    })
+});
+values!(locks Locks,
+|e, value| e.u8(u8::from(value.target) | u8::from(value.min) << 1 | u8::from(value.policy) << 2),
+|d| {
+    let bits = d.u32()?;
+    Ok(Locks {
+        target: bits & 1 != 0,
+        min: bits & 2 != 0,
+        policy: bits & 4 != 0,
     })
 });
 values!(path Vec<u8>, |e, value| e.bytes(value), |d| bytes_up_to(d, MAX_PATH));

@@ -2,7 +2,7 @@
 
 use crossbeam_channel::{Receiver, Sender};
 use fasp_core::session::Statistics;
-use fasp_core::{ErrorCode, PathMemory, Rate, RatePolicy};
+use fasp_core::{ErrorCode, PathMemory, Rate, RateLimits, RatePolicy};
 
 use crate::event::{Event, Outcome};
 
@@ -20,6 +20,9 @@ pub enum Command {
         /// New policy.
         policy: Option<RatePolicy>,
     },
+    /// Keep the session below this rate, whatever else is in force; `None` lifts it. Of a receiver it reaches the sender
+    /// with the next report (protocol §6.3).
+    Limit(Option<Rate>),
     /// End the session well: the other side has said that its work is done.
     Close,
     /// End the session now, with this reason.
@@ -40,6 +43,8 @@ pub enum Report {
     Event(Event),
     /// The session's figures, about five times a second.
     Statistics(Statistics),
+    /// Rates or policy were changed: what is in force now.
+    Limits(RateLimits),
     /// The session is over; the last report.
     Finished(Finish),
 }
@@ -78,6 +83,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Sends a wish without waiting; one for a session that is over, or has not looked at many others yet, is dropped.
+    pub fn offer(&self, command: Command) {
+        self.commands.try_send(command).ok();
+    }
+
     /// Sends a wish; one for a session that is over is dropped.
     pub fn send(&self, command: Command) {
         self.commands.send(command).ok();

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Select, bounded, unbounded};
-use fasp_core::{BlockWrite, Event, RateLimits, Session, SessionConfig, TransmitBatch};
+use fasp_core::{BlockWrite, Event, Rate, RateLimits, Session, SessionConfig, TransmitBatch};
 
 use super::command::{Command, Handle};
 use super::receiver::{ReceiverOptions, ReceiverProgram};
@@ -63,6 +63,7 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
             report_sender.clone(),
         )?),
     };
+    let cap = config.limits.cap;
     let mut driver = Driver {
         session: Session::new(now, config),
         batch: TransmitBatch::new(port.max_segments()),
@@ -73,6 +74,7 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
         reporter: Reporter::new(report_sender, now),
         writes: Vec::new(),
         limited: false,
+        cap,
         error: None,
         by_peer: false,
     };
@@ -115,6 +117,8 @@ struct Driver {
     writes: Vec<BlockWrite>,
     /// The last transmission round ended because of its limit, not for lack of data.
     limited: bool,
+    /// The highest rate that was granted.
+    cap: Rate,
     error: Option<(fasp_core::ErrorCode, String)>,
     by_peer: bool,
 }
@@ -249,12 +253,28 @@ impl Driver {
                         ..limits
                     };
                     self.session.set_limits(now, limits);
+                    self.reporter.limits(limits);
                 }
+                Command::Limit(limit) => self.limit(now, limit),
                 Command::Close => self.session.close(now, None),
                 Command::Abort { code, message } => self.session.close(now, Some((code, &message))),
             }
         }
         any
+    }
+
+    /// Keeps the session below a rate that others decide while it runs.
+    fn limit(&mut self, now: Instant, limit: Option<Rate>) {
+        match &mut self.program {
+            Program::Sender(_) => {
+                let limits = RateLimits {
+                    cap: limit.map_or(self.cap, |limit| limit.min(self.cap)),
+                    ..self.session.limits()
+                };
+                self.session.set_limits(now, limits);
+            }
+            Program::Receiver(receiver) => receiver.set_limit(&mut self.session, limit),
+        }
     }
 
     fn transmit(&mut self) {

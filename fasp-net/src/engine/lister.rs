@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use docroot::{EntryPath, Suffixes};
+use docroot::EntryPath;
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
 use transfer_spec::{FileRules, SymlinkPolicy};
 
@@ -207,7 +207,6 @@ pub(super) struct Listing {
     complete: Vec<EntryPath>,
     /// Something could not be listed.
     has_failed: bool,
-    suffixes: Suffixes,
     rules: Arc<FileRules>,
     aftermath: Option<Arc<Aftermath>>,
 }
@@ -231,7 +230,6 @@ impl Listing {
             loose: 0,
             complete: Vec::new(),
             has_failed: false,
-            suffixes: Suffixes::default(),
             rules: Arc::default(),
             aftermath: None,
         }

@@ -74,6 +74,8 @@ pub(super) struct ReceiverProgram {
     is_dry_run: bool,
     measured_at: Instant,
     measured: u64,
+    /// What the sender is kept below.
+    limit: Option<Rate>,
 }
 
 /// Files with neighbouring numbers that are done, or that are skipped.
@@ -154,6 +156,7 @@ impl ReceiverProgram {
             is_dry_run: dry_run,
             measured_at: now,
             measured: 0,
+            limit: None,
         })
     }
 
@@ -420,7 +423,7 @@ impl ReceiverProgram {
     fn measure(&mut self, now: Instant, session: &mut Session) {
         let waiting = self.jobs.len();
         if waiting < IDLE {
-            session.set_storage_rate(None);
+            session.set_storage_rate(self.limit);
         }
         let elapsed = now.saturating_duration_since(self.measured_at);
         if elapsed < MEASURE {
@@ -432,7 +435,14 @@ impl ReceiverProgram {
         self.measured = written;
         if waiting >= BUSY {
             self.gauge.ask();
-            session.set_storage_rate(Some(drained.scaled(0.9).max(SLOWEST)));
+            let storage = drained.scaled(0.9).max(SLOWEST);
+            session.set_storage_rate(Some(self.limit.map_or(storage, |limit| limit.min(storage))));
         }
+    }
+
+    /// Keeps the sender below a rate (protocol §6.3).
+    pub(super) fn set_limit(&mut self, session: &mut Session, limit: Option<Rate>) {
+        self.limit = limit;
+        session.set_storage_rate(limit);
     }
 }

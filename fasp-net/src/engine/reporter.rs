@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use fasp_core::ErrorCode;
 use fasp_core::session::Statistics;
+use fasp_core::{ErrorCode, RateLimits};
 
 use super::command::{Finish, Report};
 use crate::event::{Event, FileFailure, Outcome, PlannedAction, ShownText, Totals};
@@ -48,6 +48,11 @@ impl Reporter {
 
     pub(super) fn connected(&self) {
         self.send(Report::Connected);
+    }
+
+    /// Rates or policy were changed.
+    pub(super) fn limits(&self, limits: RateLimits) {
+        self.send(Report::Limits(limits));
     }
 
     pub(super) fn notice(&self, message: &str) {

@@ -3,18 +3,22 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use docroot::Docroot;
-use fasp_core::{DatagramCipher, ErrorCode, Rate, RatePolicy};
+use fasp_core::{DatagramCipher, ErrorCode, SessionId};
 
+use transfer_spec::{FileChecksum, filter::FilterRule};
+
+use super::rates::RateRules;
 use crate::Error;
-use crate::control::message;
 use crate::control::message::{List, Open};
-use crate::engine::{Command, Report};
+use crate::engine::Report;
+use crate::port::Port;
 use crate::serve::Client;
 
 /// Hears every report of a session: logs it, counts it, holds its place until it ends.
-pub type Observer = Box<dyn FnMut(&Report) + Send>;
+pub type Observer = Box<dyn FnMut(SessionId, &Report) + Send>;
 
 /// What an account may do with its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,38 +51,99 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
 pub struct Grant {
     /// The root that the account cannot leave.
     pub root: Docroot,
-    /// Upper limit of the target rate.
-    pub rate_cap: Option<Rate>,
-    /// Upper limit of the target rate under the `fixed` policy; nothing forbids the policy (rule W-30).
-    pub fixed_cap: Option<Rate>,
+    /// What rates and policy may be.
+    pub rates: RateRules,
     /// Ciphers that are allowed.
     pub ciphers: Vec<DatagramCipher>,
+    /// What the server says about files.
+    pub files: FileGrant,
+    /// Rules about what is sent that come before those of the client; for downloads.
+    pub filter: Vec<FilterRule>,
+    /// Nothing valid for this long ends the session; `None` is the usual time.
+    pub data_timeout: Option<Duration>,
+    /// No first datagram for this long ends the session; `None` is the usual time.
+    pub hello_timeout: Option<Duration>,
+    /// Largest datagram, bytes of UDP payload; `None` lets the path decide.
+    pub datagram_max: Option<u16>,
+    /// The UDP port of the session; `None` is the server's own.
+    pub port: Option<Port>,
     /// Held as long as the session lives.
     pub place: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Grant {
-    /// The policy and cap in force for a wish.
-    pub(super) fn policy(&self, wanted: RatePolicy) -> (RatePolicy, Option<Rate>) {
-        match (wanted, self.fixed_cap) {
-            (RatePolicy::Fixed, Some(fixed)) => {
-                let cap = self.rate_cap.map_or(fixed, |cap| cap.min(fixed));
-                (RatePolicy::Fixed, Some(cap))
-            }
-            (RatePolicy::Fixed, None) => (RatePolicy::Fair, self.rate_cap),
-            (policy, _) => (policy, self.rate_cap),
+    /// Everything beneath a root, with these ciphers and nothing to say about rates and files.
+    pub fn new(root: Docroot, ciphers: Vec<DatagramCipher>) -> Self {
+        Self {
+            root,
+            rates: RateRules::default(),
+            ciphers,
+            files: FileGrant::default(),
+            filter: Vec::new(),
+            data_timeout: None,
+            hello_timeout: None,
+            datagram_max: None,
+            port: None,
+            place: None,
         }
     }
+}
 
-    /// Clamps a change in flight to what is granted.
-    pub(super) fn clamp(&self, wish: &message::Rate) -> Command {
-        let policy = wish.policy.map(|policy| self.policy(policy).0);
-        let cap = self.rate_cap.unwrap_or(Rate::MAX);
-        Command::Rates {
-            target: wish.target_rate.map(|rate| rate.min(cap)),
-            min: wish.min_rate.map(|rate| rate.min(cap)),
-            policy,
+/// What the server says about files, whatever the client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileGrant {
+    /// Files that are there may be replaced.
+    pub may_overwrite: bool,
+    /// The content that links point at may be sent.
+    pub may_follow_links: bool,
+    /// Links may be made.
+    pub may_create_links: bool,
+    /// Modification times are kept; `None` leaves it to the client.
+    pub keep_times: Option<bool>,
+    /// The checksum that this side tells of every file.
+    pub checksum: FileChecksum,
+    /// How received files and directories come to be.
+    pub creation: Creation,
+}
+
+impl Default for FileGrant {
+    fn default() -> Self {
+        Self {
+            may_overwrite: true,
+            may_follow_links: true,
+            may_create_links: true,
+            keep_times: None,
+            checksum: FileChecksum::None,
+            creation: Creation::default(),
         }
+    }
+}
+
+/// What received files and directories get besides what the client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Creation {
+    /// Permission bits of files.
+    pub file_mode: ModeGrant,
+    /// Permission bits of directories.
+    pub directory_mode: ModeGrant,
+    /// The group of both; `None` leaves it to the system, so that a set-gid directory decides.
+    pub group: Option<u32>,
+}
+
+/// Permission bits of what is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ModeGrant {
+    /// Exactly these.
+    pub exact: Option<u32>,
+    /// Those of the source, and these; weaker than `exact`.
+    pub granted: Option<u32>,
+}
+
+impl ModeGrant {
+    /// The bits for something whose source has `source`; `None` leaves them to the client and the system.
+    pub(crate) fn bits(self, source: u32) -> Option<u32> {
+        self.exact
+            .or_else(|| self.granted.map(|granted| source | granted))
     }
 }
 

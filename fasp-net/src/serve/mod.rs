@@ -5,6 +5,7 @@ mod grant;
 mod joint;
 mod list;
 mod open;
+mod rates;
 mod running;
 
 use std::collections::BTreeMap;
@@ -12,11 +13,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fasp_core::{ErrorCode, PathMemory, SessionId};
+use fasp_core::{ErrorCode, PathMemory, RatePolicy, SessionId};
 use tokio::sync::mpsc;
 
-pub use grant::{Access, Grant, Observer, Permissions, Refusal};
+pub use grant::{Access, Creation, FileGrant, Grant, ModeGrant, Observer, Permissions, Refusal};
 use joint::{Joints, Opening, Seat};
+pub use rates::{GrantedRates, PolicyBound, RateBound, RateRules, RateWish};
 pub use running::RunningSessions;
 use running::{Place, abort};
 
@@ -122,6 +124,8 @@ enum Told {
 struct Running {
     handle: Handle,
     grant: Grant,
+    /// The one in force.
+    policy: RatePolicy,
     transfer: [u8; 16],
 }
 
@@ -193,6 +197,7 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                             seat,
                             transfer: opening.transfer,
                         };
+                        let policy = accept.policy;
                         sender.send(accept).await?;
                         if let Some(ticket) = client.issuer.as_ref().and_then(Issuer::issue) {
                             sender.send(ticket).await?;
@@ -202,6 +207,7 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                         let running = Running {
                             handle,
                             grant,
+                            policy,
                             transfer,
                         };
                         sessions.insert(id.0, running);
@@ -234,8 +240,16 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                     .await?;
             }
             Ok(Some(Message::Rate(rate))) => {
-                if let Some(running) = sessions.get(&rate.session_id.0) {
-                    running.handle.send(running.grant.clamp(&rate));
+                if let Some(running) = sessions.get_mut(&rate.session_id.0) {
+                    let change = running.grant.rates.change(&rate, running.policy);
+                    if let Command::Rates {
+                        policy: Some(policy),
+                        ..
+                    } = change
+                    {
+                        running.policy = policy;
+                    }
+                    running.handle.send(change);
                 }
             }
             Ok(Some(Message::Pause(pause))) => {
@@ -319,7 +333,7 @@ impl Watch {
         let id = self.id;
         let mut next = Instant::now();
         for report in &self.handle.reports {
-            (self.observer)(&report);
+            (self.observer)(id, &report);
             let message: Option<Message> = match report {
                 Report::Connected => Some(message::Heard { session_id: id }.into()),
                 Report::Statistics(s) if Instant::now() >= next => {

@@ -6,7 +6,7 @@ use fasp_core::{
     AddressToken, DatagramCipher, ErrorCode, KeyMaterial, Rate, RateLimits, Role, SessionConfig,
     SessionId, Side,
 };
-use transfer_spec::{Direction, FileRules};
+use transfer_spec::{Direction, FileChecksum, FileRules, Filter, Preserve, SymlinkPolicy};
 use zeroize::Zeroizing;
 
 use super::joint::{Joint, Seat};
@@ -16,6 +16,7 @@ use crate::engine::{
     self, Assembly, Destination, FirstPage, Handle, Lister, Pool, ReceiverOptions, Rules,
     SenderOptions, Sources, Spawn, Split, Work, wanted_at_once,
 };
+use crate::port::Port;
 use crate::request::DATAGRAM_MAX;
 
 /// A session that was granted and runs.
@@ -53,11 +54,13 @@ fn open_blocking(
 ) -> Result<Opened, Refusal> {
     check_sessions(&open)?;
     let (grant, observer) = context.access.session(client, &open)?;
+    check_deletion(&grant, &open)?;
     let cipher = choose_cipher(&grant, &open)?;
-    let (policy, rate_cap) = grant.policy(open.policy);
-    let cap = rate_cap.unwrap_or(Rate::MAX);
-    let target_rate = open.target_rate.map(|rate| rate.min(cap));
-    let min_rate = open.min_rate.min(cap);
+    amend(&grant, &mut open)?;
+    let rates = grant.rates.grant(open.rate_wish());
+    if !grant.files.may_follow_links && open.symlinks == SymlinkPolicy::Follow {
+        open.symlinks = SymlinkPolicy::Skip;
+    }
     // Nothing is done on the word of an offer alone (protocol §2.5).
     let is_proven = client.binding_kind != BindingKind::Resumed;
     let Begun {
@@ -68,9 +71,10 @@ fn open_blocking(
         seat,
     } = match joint {
         None => begin(&grant, &mut open, is_proven)?,
-        Some(joint) => join(&open, joint)?,
+        Some(joint) => join(&grant, &open, joint)?,
     };
-    let (session_id, registration) = context.port.register().map_err(Refusal::from)?;
+    let port = grant.port.clone().unwrap_or_else(|| context.port.clone());
+    let (session_id, registration) = port.register().map_err(Refusal::from)?;
     let mut server_random = Zeroizing::new([0; 32]);
     crate::fill_random(&mut *server_random);
     let keys = KeyMaterial {
@@ -84,22 +88,28 @@ fn open_blocking(
         token: crate::random_u64().to_be_bytes(),
         ip: peer.ip(),
     });
-    let datagram_max = open.datagram_max.min(largest_datagram(context, client));
+    let datagram_max = open
+        .datagram_max
+        .min(largest_datagram(&port, client))
+        .min(grant.datagram_max.unwrap_or(DATAGRAM_MAX));
+    let usual = SessionConfig::new(Side::Server, role, keys, crate::random_u64());
     let config = SessionConfig {
         cipher,
         max_datagram: datagram_max,
-        receive_buffer: u32::try_from(context.port.receive_buffer()).unwrap_or(u32::MAX),
+        receive_buffer: u32::try_from(port.receive_buffer()).unwrap_or(u32::MAX),
         limits: RateLimits {
-            target: target_rate,
-            min: min_rate,
-            cap,
-            policy,
+            target: rates.target,
+            min: rates.min,
+            cap: rates.cap.unwrap_or(Rate::MAX),
+            policy: rates.policy,
         },
         path: client.path,
         address_token,
-        ..SessionConfig::new(Side::Server, role, keys, crate::random_u64())
+        data_timeout: grant.data_timeout.unwrap_or(usual.data_timeout),
+        hello_timeout: grant.hello_timeout.unwrap_or(usual.hello_timeout),
+        ..usual
     };
-    let port = context.port.clone();
+    let udp_port = port.local_address().port();
     let handle = engine::spawn(Spawn {
         port,
         registration,
@@ -112,17 +122,18 @@ fn open_blocking(
         session_index: open.session_index,
         session_id,
         server_random: *server_random,
-        udp_port: context.port.local_address().port(),
+        udp_port,
         cipher,
         binding: client.binding_kind,
-        target_rate,
-        rate_cap,
-        min_rate,
-        policy,
+        target_rate: rates.target,
+        rate_cap: rates.cap,
+        min_rate: rates.min,
+        policy: rates.policy,
         datagram_max,
         destination_is_new,
         first_page,
         address_token: address_token.map(|token| token.token),
+        locks: grant.rates.locks(),
     };
     Ok(Opened {
         id: session_id,
@@ -144,10 +155,42 @@ fn check_sessions(open: &Open) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn largest_datagram(context: &Context, client: &Client) -> u16 {
+/// Adds to the client's rules about files what the server says about them.
+fn amend(grant: &Grant, open: &mut Open) -> Result<(), Refusal> {
+    let Grant { filter, files, .. } = grant;
+    if files.checksum == FileChecksum::None && filter.is_empty() {
+        return Ok(());
+    }
+    let rules = open.files.get_or_insert_default();
+    rules.checksum = files.checksum;
+    if !filter.is_empty() {
+        let client = &rules.filter;
+        let all = filter.iter().chain(client.rules()).cloned().collect();
+        let (newer, older) = (client.newer_than, client.older_than);
+        let text = "there are too many rules about what is sent";
+        let all = Filter::new(all).map_err(|_| Refusal::new(ErrorCode::Usage, text))?;
+        rules.filter = all.with_ages(newer, older);
+    }
+    Ok(())
+}
+
+/// Who may not replace files may not delete them either.
+fn check_deletion(grant: &Grant, open: &Open) -> Result<(), Refusal> {
+    let deletes = open
+        .files
+        .as_deref()
+        .is_some_and(|files| files.delete_absent);
+    if deletes && !grant.files.may_overwrite {
+        let text = "the account may not replace or delete files";
+        return Err(Refusal::new(ErrorCode::Authorization, text));
+    }
+    Ok(())
+}
+
+fn largest_datagram(port: &Port, client: &Client) -> u16 {
     client
         .peer
-        .map_or(DATAGRAM_MAX, |peer| context.port.max_datagram(peer.ip()))
+        .map_or(DATAGRAM_MAX, |peer| port.max_datagram(peer.ip()))
 }
 
 fn choose_cipher(grant: &Grant, open: &Open) -> Result<DatagramCipher, Refusal> {
@@ -176,7 +219,7 @@ struct Begun {
 }
 
 /// Begins a further session of a transfer (protocol §13.1).
-fn join(open: &Open, joint: Joint) -> Result<Begun, Refusal> {
+fn join(grant: &Grant, open: &Open, joint: Joint) -> Result<Begun, Refusal> {
     let seat = Seat::further(joint).ok_or_else(|| {
         Refusal::new(ErrorCode::Protocol, "nothing is left for a further session")
     })?;
@@ -197,7 +240,7 @@ fn join(open: &Open, joint: Joint) -> Result<Begun, Refusal> {
         } => {
             let options = ReceiverOptions {
                 destination: destination.clone(),
-                rules: rules(open),
+                rules: rules(grant, open),
                 first_page: FirstPage::Done,
                 assembly: assembly.clone(),
             };
@@ -217,7 +260,7 @@ fn join(open: &Open, joint: Joint) -> Result<Begun, Refusal> {
     })
 }
 
-fn rules(open: &Open) -> Rules {
+fn rules(grant: &Grant, open: &Open) -> Rules {
     let Open {
         overwrite,
         resume,
@@ -225,12 +268,21 @@ fn rules(open: &Open) -> Rules {
         symlinks,
         ..
     } = *open;
+    let files = grant.files;
     Rules {
         overwrite,
+        may_overwrite: files.may_overwrite,
         resume,
-        preserve,
-        symlinks,
+        preserve: Preserve {
+            times: files.keep_times.unwrap_or(preserve.times),
+            ..preserve
+        },
+        symlinks: match files.may_create_links {
+            true => symlinks,
+            false => SymlinkPolicy::Skip,
+        },
         files: Arc::new(open.files.as_deref().cloned().unwrap_or_default()),
+        creation: files.creation,
     }
 }
 
@@ -240,7 +292,7 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
             let count = open.source_count as usize;
             let destination =
                 Destination::beneath(&grant.root, &open.destination, count, open.create_dir)?;
-            let rules = rules(open);
+            let rules = rules(grant, open);
             let is_dry_run = rules.files.dry_run;
             let destination_is_new = destination.is_new() && !is_dry_run;
             let page = std::mem::take(&mut open.first_page);

@@ -45,6 +45,16 @@ impl RunningSessions {
         handle.is_some()
     }
 
+    /// Sends a wish to one session, without waiting for it; false when there is no such session any more.
+    pub fn command(&self, id: SessionId, command: Command) -> bool {
+        let running = self.running();
+        let handle = running.handles.get(&id.0);
+        if let Some(handle) = handle {
+            handle.offer(command);
+        }
+        handle.is_some()
+    }
+
     /// Ends every session that runs, and every one that would start from now on, as [`cancel`](Self::cancel) does.
     ///
     /// Returns at once; [`count`](Self::count) tells when the last one is gone.

@@ -25,6 +25,7 @@ use crate::engine::{
 use crate::event::{EventDirection, Started};
 use crate::port::Port;
 use crate::request::TransferOptions;
+use crate::serve::Creation;
 
 /// A session that runs.
 pub(super) struct Agreed {
@@ -36,6 +37,8 @@ pub(super) struct Agreed {
     /// Keeps the ticket that comes.
     pub(super) keeper: Option<Keeper>,
     pub(super) rates: Wanted,
+    /// What the server grants less of than was asked for.
+    pub(super) notices: Vec<String>,
     /// For further sessions, if there may be any.
     pub(super) shared: Option<Shared>,
     /// Without what the first session has taken of it.
@@ -105,7 +108,9 @@ pub(super) async fn agree(
         target: accept.target_rate.or(options.target_rate),
         min: accept.min_rate,
         cap: accept.rate_cap,
+        locks: accept.locks,
     };
+    let notices = told(options, &accept);
     let shared = plan.shared(options, &accept);
     let (work, owner) = plan.work(options, accept);
     let handle = engine::spawn(Spawn {
@@ -122,6 +127,7 @@ pub(super) async fn agree(
         control: connection.control,
         keeper: connection.keeper,
         rates,
+        notices,
         shared,
         job,
         ground,
@@ -236,6 +242,29 @@ pub(super) fn configuration(
 pub(super) fn address_token(accept: &Accept, server: SocketAddr) -> Option<AddressToken> {
     let ip = server.ip();
     accept.address_token.map(|token| AddressToken { token, ip })
+}
+
+/// What the server grants less of than was asked for: a person would wonder otherwise.
+fn told(options: &TransferOptions, accept: &Accept) -> Vec<String> {
+    let mut notices = Vec::new();
+    if let Some(policy) = options.policy.filter(|policy| *policy != accept.policy) {
+        notices.push(format!(
+            "the server does not allow the policy '{policy}' and shares as '{}'",
+            accept.policy
+        ));
+    }
+    if let Some((asked, granted)) = options.target_rate.zip(accept.target_rate)
+        && granted < asked
+    {
+        notices.push(format!("the server limits the target rate to {granted}"));
+    }
+    if accept.min_rate < options.min_rate {
+        notices.push(match accept.min_rate {
+            Rate::ZERO => "the server allows no minimum rate".to_owned(),
+            rate => format!("the server limits the minimum rate to {rate}"),
+        });
+    }
+    notices
 }
 
 /// A job whose local side has been looked at.
@@ -391,10 +420,12 @@ pub(super) fn rules(options: &TransferOptions) -> Rules {
     } = *options;
     Rules {
         overwrite,
+        may_overwrite: true,
         resume,
         preserve,
         symlinks,
         files: Arc::new(options.files.clone()),
+        creation: Creation::default(),
     }
 }
 

@@ -101,6 +101,7 @@ impl Transfer {
             control,
             keeper,
             rates,
+            notices,
             shared,
             job,
             ground,
@@ -142,6 +143,7 @@ impl Transfer {
         }
         let gather = Gather::new(joins, figure_receiver);
         let pump = pump::Pump::new(gather, crew.clone(), event_sender, started, is_upload);
+        let pump = pump.with_notices(notices);
         let result = std::thread::Builder::new()
             .name("fasp-events".into())
             .spawn(move || {

@@ -38,6 +38,7 @@ pub(super) struct Pump {
     crew: Crew,
     events: Sender<Event>,
     started: Started,
+    notices: Vec<String>,
     is_upload: bool,
     began: Instant,
     sessions: Vec<Tally>,
@@ -71,6 +72,7 @@ impl Pump {
             crew,
             events,
             started,
+            notices: Vec::new(),
             is_upload,
             began: Instant::now(),
             sessions: Vec::new(),
@@ -81,8 +83,19 @@ impl Pump {
         }
     }
 
+    /// Adds what is to be told as soon as the session is agreed.
+    pub(super) fn with_notices(mut self, notices: Vec<String>) -> Self {
+        self.notices = notices;
+        self
+    }
+
     pub(super) fn run(mut self) -> Ended {
         self.tell(Event::Started(self.started.clone()));
+        for message in std::mem::take(&mut self.notices) {
+            self.tell(Event::Notice {
+                message: message.as_str().into(),
+            });
+        }
         loop {
             match self.gather.next() {
                 News::Joined(session) => self.sessions.push(Tally {
@@ -118,7 +131,8 @@ impl Pump {
 
     fn on_report(&mut self, number: usize, report: Report) {
         match report {
-            Report::Connected => {}
+            // Own changes come from the crew, before they are divided.
+            Report::Connected | Report::Limits(_) => {}
             Report::Event(event) => self.on_event(number, event),
             Report::Statistics(statistics) => {
                 self.sessions[number].statistics = statistics;

@@ -22,18 +22,14 @@ struct Everything(Docroot);
 
 impl Access for Everything {
     fn session(&self, _: &Client, _: &Open) -> Result<(Grant, Observer), Refusal> {
-        let grant = Grant {
-            root: self.0.clone(),
-            rate_cap: None,
-            fixed_cap: Some(Rate::MAX),
-            ciphers: vec![
-                DatagramCipher::Aes128Gcm,
-                DatagramCipher::Aes256Gcm,
-                DatagramCipher::None,
-            ],
-            place: None,
-        };
-        Ok((grant, Box::new(|_| ())))
+        let ciphers = vec![
+            DatagramCipher::Aes128Gcm,
+            DatagramCipher::Aes256Gcm,
+            DatagramCipher::None,
+        ];
+        let mut grant = Grant::new(self.0.clone(), ciphers);
+        grant.rates.policy.fixed_cap = Some(Rate::MAX);
+        Ok((grant, Box::new(|_, _| ())))
     }
 
     fn listing(&self, _: &Client, _: &List) -> Result<Docroot, Refusal> {

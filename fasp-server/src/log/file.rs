@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Error,
+    Error, LogSettings,
     state::{FileVersion, LOG, StateDir},
 };
 
@@ -30,6 +30,7 @@ struct OpenLog {
     file: File,
     version: FileVersion,
     size_max: u64,
+    kept: u32,
 }
 
 impl LogFile {
@@ -55,10 +56,25 @@ impl LogFile {
             file,
             version,
             size_max,
+            kept: LOG_FILES_KEPT,
         };
         Ok(Self {
             open: Mutex::new(open),
         })
+    }
+}
+
+impl LogFile {
+    /// Opens the server's log with the settings of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogFile::open`].
+    pub fn with_settings(state: Arc<StateDir>, settings: LogSettings) -> Result<Self, Error> {
+        let mut log = Self::named(state, LOG, settings.size_max)?;
+        let open = log.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        open.kept = settings.kept;
+        Ok(log)
     }
 }
 
@@ -90,7 +106,7 @@ impl OpenLog {
         let lock = self.state.lock_for_edit(&self.name)?;
         (self.file, self.version) = self.state.open_log(&self.name)?;
         if !self.has_room(length)? {
-            self.state.rotate_log(&self.name, LOG_FILES_KEPT)?;
+            self.state.rotate_log(&self.name, self.kept)?;
             (self.file, self.version) = self.state.open_log(&self.name)?;
         }
         drop(lock);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use fasp_core::session::Statistics;
 use fasp_core::{DatagramCipher, ErrorCode, Rate, RatePolicy, TransferId};
 use fasp_net::event::{EventDirection, Outcome};
 use tracing::{error, info};
@@ -61,6 +62,20 @@ impl SessionRecord {
             rate_policy = self.policy.name(),
             cipher = self.cipher.name(),
             "FASP Session Params"
+        );
+    }
+
+    /// Logs how far the session is.
+    pub fn log_statistics(&self, statistics: &Statistics) {
+        info!(
+            uuid = %self.transfer_id,
+            op = self.operation(),
+            user = self.user.as_str(),
+            bytes = statistics.payload_delivered + statistics.payload_received,
+            rate_kbps = statistics.rate.kbps(),
+            rtt_us = u64::try_from(statistics.rtt.as_micros()).unwrap_or(u64::MAX),
+            loss = statistics.loss,
+            "FASP Session Statistics"
         );
     }
 

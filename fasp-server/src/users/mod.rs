@@ -30,8 +30,13 @@ use crate::Error;
 pub struct User {
     /// The name to log in with.
     pub name: UserName,
-    /// The directory the user cannot leave. There is no account without one (rule P-1).
-    pub docroot: UserRoot,
+    /// The directory the user cannot leave; `None` leaves it to `aspera.conf`. Without either there are no files for the
+    /// account (rule P-1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docroot: Option<UserRoot>,
+    /// Groups of `aspera.conf` that the account belongs to, besides those that the operating system knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The public keys that open the account.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorized_keys: Vec<AuthorizedKey>,
@@ -51,10 +56,11 @@ pub struct User {
 
 impl User {
     /// Makes an account that may do everything below `docroot`, but that nothing opens yet.
-    pub fn new(name: UserName, docroot: UserRoot) -> Self {
+    pub fn new(name: UserName, docroot: impl Into<Option<UserRoot>>) -> Self {
         Self {
             name,
-            docroot,
+            docroot: docroot.into(),
+            groups: Vec::new(),
             authorized_keys: Vec::new(),
             password: None,
             permissions: Permissions::default(),

@@ -50,6 +50,7 @@ impl Encrypt<'_> {
                 mtime: Some(attributes.mtime),
                 atime: None,
                 mode: Some(attributes.mode),
+                group: None,
             },
         })
     }

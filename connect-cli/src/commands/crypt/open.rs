@@ -104,6 +104,7 @@ impl Envelope {
             mtime: Some(attributes.mtime),
             atime: None,
             mode: Some(attributes.mode),
+            group: None,
         }
     }
 

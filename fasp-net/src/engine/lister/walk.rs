@@ -142,7 +142,7 @@ impl Listing {
         while let Some(entry) = walk.next() {
             let Ok(entry) = entry else { continue };
             let name_of = entry.path.file_name().unwrap_or_default();
-            let is_unfinished = self.suffixes.is_unfinished(name_of);
+            let is_unfinished = source.root.suffixes().is_unfinished(name_of);
             match (entry.kind(), self.admits(&entry, &name) && !is_unfinished) {
                 (_, false) => walk.skip_directory(),
                 (FileKind::Directory, true) => {}
@@ -241,7 +241,8 @@ impl Listing {
         // The directories above have been looked at before, but for those of a place that was named.
         let name = entry.path.file_name().unwrap_or_default();
         let is_first = entry.path == source.path;
-        if self.suffixes.is_unfinished(name) || (is_first && path.is_reserved(&self.suffixes)) {
+        let suffixes = source.root.suffixes();
+        if suffixes.is_unfinished(name) || (is_first && path.is_reserved(suffixes)) {
             self.leave_out(&path);
             return Ok(false);
         }

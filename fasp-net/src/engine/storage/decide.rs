@@ -9,6 +9,7 @@ use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 use super::prune::Prune;
 use super::{Rules, Voice};
 use crate::engine::destination::Destination;
+use crate::serve::ModeGrant;
 
 /// Directories kept open.
 const MAX_DIRS: usize = 128;
@@ -145,7 +146,7 @@ impl Decider {
                 None => return Ok(None),
             }
         };
-        let metadata = self.metadata(attributes);
+        let metadata = self.metadata(attributes, self.rules.creation.file_mode);
         Ok(Some(Target {
             path,
             size,
@@ -194,7 +195,8 @@ impl Decider {
         });
         match created {
             Ok(path) => {
-                let metadata = self.metadata(attributes);
+                let modes = self.rules.creation.directory_mode;
+                let metadata = self.metadata(attributes, modes);
                 if metadata != Metadata::default() {
                     self.directories.push((path, metadata));
                 }
@@ -234,7 +236,7 @@ impl Decider {
 
     pub(super) fn create_link(&mut self, link: &Link) -> Result<(), docroot::Error> {
         let existing = match self.rules.symlinks {
-            SymlinkPolicy::CopyForce => self.replacing(),
+            SymlinkPolicy::CopyForce if self.rules.may_overwrite => self.replacing(),
             _ => Existing::Refuse,
         };
         if self.rules.files.dry_run {
@@ -313,6 +315,9 @@ impl Decider {
             OverwritePolicy::Older => ours < theirs,
             OverwritePolicy::DiffOlder => !is_same && ours < theirs,
         };
+        if replace && !self.rules.may_overwrite {
+            return Err(docroot::Error::AlreadyExists);
+        }
         Ok(replace.then_some(self.replacing()))
     }
 
@@ -344,7 +349,7 @@ impl Decider {
         }
     }
 
-    fn metadata(&self, attributes: Attributes) -> Metadata {
+    fn metadata(&self, attributes: Attributes, modes: ModeGrant) -> Metadata {
         let Preserve { times, mode, .. } = self.rules.preserve;
         let mtime = Timestamp {
             seconds: attributes.mtime,
@@ -353,7 +358,10 @@ impl Decider {
         Metadata {
             mtime: times.then_some(mtime),
             atime: None,
-            mode: mode.then_some(attributes.mode),
+            mode: modes
+                .bits(attributes.mode)
+                .or_else(|| mode.then_some(attributes.mode)),
+            group: self.rules.creation.group,
         }
     }
 }

@@ -26,6 +26,7 @@ use super::destination::Destination;
 use crate::Error;
 use crate::event::Totals;
 use crate::port::Port;
+use crate::serve::Creation;
 
 /// Jobs waiting for the thread; the session stops taking datagrams when there are this many.
 pub(super) const QUEUE: usize = 128;
@@ -37,10 +38,14 @@ const TOGETHER: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) overwrite: OverwritePolicy,
+    /// What is there may be replaced at all.
+    pub(crate) may_overwrite: bool,
     pub(crate) resume: ResumePolicy,
     pub(crate) preserve: Preserve,
     pub(crate) symlinks: SymlinkPolicy,
     pub(crate) files: Arc<FileRules>,
+    /// What files and directories get besides.
+    pub(crate) creation: Creation,
 }
 
 /// Work for the thread.

@@ -8,6 +8,7 @@ use fasp_core::{ErrorCode, Rate, RatePolicy, SessionId};
 use tokio::sync::mpsc;
 
 use super::Shared;
+use crate::control::message::Locks;
 use crate::control::{Message, message};
 use crate::engine::{Command, Handle};
 use crate::event::RateChange;
@@ -26,6 +27,8 @@ pub(in crate::transfer) struct Wanted {
     pub(in crate::transfer) min: Rate,
     /// The server's.
     pub(in crate::transfer) cap: Option<Rate>,
+    /// What the server does not let us change.
+    pub(in crate::transfer) locks: Locks,
 }
 
 impl Wanted {
@@ -209,6 +212,10 @@ impl Crew {
         policy: Option<RatePolicy>,
     ) {
         let mut state = self.state();
+        let locks = state.rates.locks;
+        let target = target.filter(|_| !locks.target);
+        let min = min.filter(|_| !locks.min);
+        let policy = policy.filter(|_| !locks.policy);
         if let [only] = &state.members[..] {
             self.rates_one(only, target, min, policy);
         }
@@ -285,6 +292,7 @@ mod tests {
             target,
             min: Rate::from_mbps(30),
             cap,
+            locks: Locks::default(),
         };
         let (mbps, tenth) = (Rate::from_mbps, Rate::from_mbps(10));
         assert_eq!(wanted(None, None).share(3), (None, tenth));

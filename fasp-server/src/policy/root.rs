@@ -1,0 +1,191 @@
+//! Where an account's files are, and which of them exist for it.
+
+use std::path::{Path, PathBuf};
+
+use aspera_conf::effective::{Access, Effective, Files};
+use aspera_conf::resolve::Origin;
+use docroot::{Docroot, Looked, RootOptions, Suffixes, View};
+use fasp_core::ErrorCode;
+use fasp_net::serve::Refusal;
+use tracing::{error, info};
+use transfer_spec::Filter;
+
+use super::{ADMINISTRATOR, misconfigured, restriction::Restriction};
+use crate::users::{User, UserRoot};
+
+/// A root that can be opened.
+#[derive(Debug)]
+pub(crate) struct RootPlan {
+    pub(crate) directory: PathBuf,
+    options: RootOptions,
+}
+
+impl RootPlan {
+    /// The directory of an account without a file.
+    pub(super) fn of_account(user: &User) -> Result<Self, Refusal> {
+        let root = user.docroot.as_ref().ok_or_else(|| rootless(user))?;
+        Ok(Self {
+            directory: root.path().to_owned(),
+            options: RootOptions::default(),
+        })
+    }
+
+    /// The directory that counts: that of the user's record in the file, that of the account, that of a group or the node.
+    /// What the file restricts, it restricts in any of them. An account with neither gets nothing (rule P-1).
+    pub(super) fn of(effective: &Effective, user: &User) -> Result<Self, Refusal> {
+        let account = user.docroot.as_ref().map(UserRoot::path);
+        let (directory, restriction) = match (&effective.access, account) {
+            (Access::Docroot(root), Some(account)) if root.origin != Origin::User => {
+                (account.to_owned(), None)
+            }
+            (Access::Docroot(root), _) => (local_path(&root.value, user)?, None),
+            (Access::Restricted(patterns), account) => (
+                account.unwrap_or_else(|| Path::new("/")).to_owned(),
+                Some(Restriction::new(&patterns.value)),
+            ),
+            (Access::Everything, Some(account)) => (account.to_owned(), None),
+            (Access::Everything, None) => return Err(rootless(user)),
+        };
+        let mut options = RootOptions::default();
+        options.suffixes = suffixes(&effective.files, user)?;
+        options.view = restriction.map(|rule| view(&directory, rule));
+        Ok(Self { directory, options })
+    }
+
+    /// Hides what a filter leaves out, besides what is hidden already.
+    pub(super) fn admit_only(&mut self, filter: Filter) {
+        let before = self.options.view.take();
+        self.options.view = Some(View::new(move |path: &[u8], looked: Looked| {
+            let is_there = before.as_ref().is_none_or(|view| view.admits(path, looked));
+            is_there
+                && match looked {
+                    Looked::Directory => filter.admits_directory(path),
+                    // Ages are the client's to ask for.
+                    Looked::Other => filter.admits_file(path, 0),
+                }
+        }));
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(crate) fn open(self, user: &User) -> Result<Docroot, Refusal> {
+        Docroot::open_with(&self.directory, self.options).map_err(|error| {
+            // Where the directory is and what is wrong with it is the administrator's business.
+            error!(
+                user = user.name.as_str(),
+                errcode = error.code().number(),
+                docroot = %self.directory.display(),
+                "the docroot cannot be opened: {error}"
+            );
+            Refusal::new(
+                ErrorCode::BadConfiguration,
+                "the account's directory is not available",
+            )
+            .hint(ADMINISTRATOR)
+        })
+    }
+}
+
+fn view(directory: &Path, rule: Restriction) -> View {
+    let mut above = directory.as_os_str().as_encoded_bytes().to_vec();
+    if above.last() != Some(&b'/') {
+        above.push(b'/');
+    }
+    View::new(move |path: &[u8], looked: Looked| rule.admits(&[&above[..], path].concat(), looked))
+}
+
+fn rootless(user: &User) -> Refusal {
+    info!(
+        user = user.name.as_str(),
+        "the account has no docroot, so it has no files"
+    );
+    let text = "the account has no directory on this server";
+    Refusal::new(ErrorCode::Authorization, text).hint("ask the server's administrator for one")
+}
+
+/// A docroot as the file names it: a path, or a URI of this machine.
+fn local_path(text: &str, user: &User) -> Result<PathBuf, Refusal> {
+    let path = match text.split_once("://") {
+        None => text.to_owned(),
+        Some(("file", rest)) => {
+            // `file:////data` and `file:///data` are both in use.
+            let rest = rest
+                .strip_prefix("//")
+                .map_or_else(|| rest.to_owned(), |rest| format!("/{rest}"));
+            percent_decoded(&rest)
+                .ok_or_else(|| misconfigured(user, &"the docroot's URI has a bad escape"))?
+        }
+        Some((scheme, _)) => {
+            let text = format!("docroots on '{scheme}' storage are not supported");
+            return Err(misconfigured(user, &text));
+        }
+    };
+    let root = UserRoot::new(Path::new(&path)).map_err(|why| misconfigured(user, &why))?;
+    Ok(root.path().to_owned())
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, behind) = rest.split_at_checked(2)?;
+        let digits = str::from_utf8(digits).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = behind;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn suffixes(files: &Files, user: &User) -> Result<Suffixes, Refusal> {
+    let usual = Suffixes::default();
+    let of = |said: Option<&Option<String>>, usual: &[u8]| {
+        // An empty suffix would give unfinished files their final names (rule D-1).
+        let said = said.cloned().flatten();
+        said.map_or_else(|| usual.to_vec(), String::into_bytes)
+    };
+    let partial = of(files.partial_suffix.said(), usual.partial());
+    let checkpoint = of(files.resume_suffix.said(), usual.checkpoint());
+    Suffixes::new(&partial, &checkpoint)
+        .map_err(|why| misconfigured(user, &format!("the suffixes of unfinished files: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p1_docroots_are_local_and_absolute() {
+        let user = User::new("lea".parse().unwrap(), None);
+        let of = |text: &str| {
+            local_path(text, &user)
+                .ok()
+                .map(|path| path.display().to_string())
+        };
+        for (text, path) in [
+            ("/srv/lea", "/srv/lea"),
+            ("file:///srv/lea", "/srv/lea"),
+            ("file:////srv/lea", "/srv/lea"),
+            ("file:///srv/a%20b", "/srv/a b"),
+        ] {
+            assert_eq!(of(text).as_deref(), Some(path), "{text}");
+        }
+        for text in [
+            "srv",
+            "/srv/../etc",
+            "s3://k:s@h/b",
+            "azu://x/y",
+            "file:///a%2",
+            "file:///%zz",
+            "file:///%00",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
+    }
+}
