@@ -14,6 +14,9 @@ const BLACK_HOLE: u32 = 10;
 const MAX_TRIES: u32 = 3;
 /// When to look again after a search has ended.
 const SEARCH_AGAIN: Duration = Duration::from_secs(600);
+/// The same while a size that has arrived on this path before is not reached: a full queue may have taken all probes of a
+/// search. Each time it takes twice as long.
+const SEARCH_SOON: Duration = Duration::from_secs(2);
 
 /// The largest size known to arrive, and the search for a larger one.
 #[derive(Debug)]
@@ -29,6 +32,9 @@ pub(crate) struct MtuDiscovery {
     /// Sizes lost in this search and how often.
     tries: Vec<(u16, u32)>,
     search_at: Option<Instant>,
+    /// The largest size that ever arrived on this path, and how long the next search for it waits.
+    arrived: u16,
+    again: Duration,
     full_losses: u32,
     small_arrived: bool,
 }
@@ -44,6 +50,8 @@ impl MtuDiscovery {
             outstanding: 0,
             tries: Vec::new(),
             search_at: None,
+            arrived: BASE_DATAGRAM as u16,
+            again: SEARCH_SOON,
             full_losses: 0,
             small_arrived: false,
         };
@@ -107,6 +115,10 @@ impl MtuDiscovery {
             self.current = size;
             self.full_losses = 0;
         }
+        if size >= self.arrived {
+            self.arrived = size;
+            self.again = SEARCH_SOON;
+        }
         self.narrow(now);
     }
 
@@ -147,8 +159,13 @@ impl MtuDiscovery {
             // Between common sizes try the common one, otherwise the middle.
             let common = COMMON.into_iter().rev().find(|s| *s > low && *s < high);
             self.wanted.push(common.unwrap_or(low + (high - low) / 2));
-        } else {
-            self.search_at.get_or_insert(now + SEARCH_AGAIN);
+        } else if self.search_at.is_none() {
+            let wait = match self.current < self.arrived {
+                true => self.again,
+                false => SEARCH_AGAIN,
+            };
+            self.search_at = Some(now + wait);
+            self.again = (self.again * 2).min(SEARCH_AGAIN);
         }
     }
 
@@ -254,6 +271,28 @@ mod tests {
         }
         assert!(mtu.on_fate(100, true));
         assert_eq!(mtu.current(), 1200);
+    }
+
+    #[test]
+    fn a_size_that_has_arrived_before_is_looked_for_again_soon() {
+        let (mut mtu, mut now) = (MtuDiscovery::new(1472), Instant::now());
+        while let Some(size) = mtu.next_probe(now) {
+            mtu.on_probe_delivered(now, size);
+        }
+        for _ in 0..BLACK_HOLE {
+            mtu.on_fate(1472, false);
+        }
+        assert!(mtu.on_fate(100, true));
+        // A full queue takes every probe of the search.
+        while let Some(size) = mtu.next_probe(now) {
+            mtu.on_probe_lost(now, size, 0.3);
+        }
+        assert_eq!(mtu.current(), 1200);
+        now += SEARCH_SOON;
+        while let Some(size) = mtu.next_probe(now) {
+            mtu.on_probe_delivered(now, size);
+        }
+        assert_eq!(mtu.current(), 1472);
     }
 
     #[test]
