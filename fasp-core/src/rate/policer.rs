@@ -257,10 +257,12 @@ impl Policer {
                 // What is left may go as well.
                 return self.try_cut(now, seen, 0.0, (limit, true, hold));
             }
+            // What is left is chance, and happens behind the limit.
+            let behind = if rest > 0.0 { 0.0 } else { round.loss.min(0.9) };
             let limit = if halvings > 0 {
                 limit
             } else {
-                through.scaled(BELOW)
+                through.scaled(BELOW / (1.0 - behind)).min(before)
             };
             self.hold(now, limit, hold);
             return Verdict::Unchanged;
