@@ -19,7 +19,7 @@ pub struct RuleArgs {
     /// What is left out.
     #[command(flatten)]
     pub filter: FilterArgs,
-    /// Leave out files that changed after TIME: 2026-03-01[T14:05], 2d (ago), seconds since 1970, or -SECONDS (ago)
+    /// Leave out files that changed after TIME: 2026-03-01 or 2026-03-01T14:05, 2d (ago), seconds since 1970, or -SECONDS (ago)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = value::moment)]
     pub exclude_newer_than: Option<Moment>,
     /// Leave out files that changed before TIME
