@@ -57,20 +57,22 @@ impl Limit {
             return Self::ProcessorHere;
         }
         let (before, after) = settled.halves_kbps;
+        let taken = settled.sending_kbps as f64 * (1.0 - settled.loss) * TAKEN;
+        // A sender at its cap whose data neither wait nor get lost is held by that, even if it took a busy machine a while.
+        let at_cap = |kbps: u64| settled.sending_kbps as f64 >= kbps as f64 * NEARLY;
+        let is_held = figures.cap_kbps.is_some_and(at_cap)
+            && settled.loss < LOSSY
+            && settled.queueing_us < NO_QUEUE_US;
+        if is_held && after as f64 >= taken {
+            return Self::RateCap;
+        }
         if reached == 0.0 || after as f64 > before as f64 * RISING {
             return Self::StartUp;
         }
         if settled.loss >= LOSSY && settled.queueing_us < NO_QUEUE_US {
             return Self::LossWithoutQueue;
         }
-        let taken = settled.sending_kbps as f64 * (1.0 - settled.loss) * TAKEN;
-        // A sender at its cap whose data neither wait nor get lost is held by that, even if a busy machine cost it something.
-        let at_cap = |kbps: u64| settled.sending_kbps as f64 >= kbps as f64 * NEARLY;
-        let is_held = figures.cap_kbps.is_some_and(at_cap)
-            && settled.loss < LOSSY
-            && settled.queueing_us < NO_QUEUE_US;
         match way {
-            _ if reached >= taken && is_held => Self::RateCap,
             _ if reached >= taken => Self::Network,
             Way::Up => Self::ProcessorHere,
             Way::Down => Self::ProcessorThere,
@@ -135,8 +137,9 @@ mod tests {
     fn a_cap_that_is_sent_at_and_not_quite_reached_limits_unless_a_queue_does() {
         let (mut figures, mut settled) = usual();
         figures.cap_kbps = Some(100_000);
-        settled.rate_kbps = 82_000;
-        assert_eq!(Limit::of(Way::Up, &figures, &settled, None), Limit::Network);
+        settled.rate_kbps = 75_000;
+        settled.halves_kbps = (60_000, 90_000);
+        assert_eq!(Limit::of(Way::Up, &figures, &settled, None), Limit::StartUp);
         settled.queueing_us = 40;
         assert_eq!(Limit::of(Way::Up, &figures, &settled, None), Limit::RateCap);
     }
