@@ -1,6 +1,7 @@
 //! What a name may be on each kind of target, and what replaces a name that may not.
 
 use std::borrow::Cow;
+use std::os::fd::BorrowedFd;
 
 use crate::error::{NameFault, Result};
 use crate::path::EntryPath;
@@ -26,6 +27,30 @@ impl NameRules {
     } else {
         Self::Unix
     };
+
+    /// The rules of the file system that an open directory is on.
+    pub(crate) fn of(directory: BorrowedFd<'_>) -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            /// `linux/magic.h`: FAT, exFAT, NTFS (both drivers), SMB in its two versions.
+            const WINDOWS: [u64; 6] = [
+                0x4d44,
+                0x2011_bab0,
+                0x5346_544e,
+                0x7366_746e,
+                0xff53_4d42,
+                0xfe53_4d42,
+            ];
+            let stat = rustix::fs::fstatfs(directory);
+            // The width of the number differs between machines.
+            let magic = stat.map(|stat| stat.f_type as u64 & 0xffff_ffff);
+            if magic.is_ok_and(|magic| WINDOWS.contains(&magic)) {
+                return Self::Windows;
+            }
+        }
+        let _ = directory;
+        Self::HOST
+    }
 
     /// Returns true if the path begins at a root, a drive or a share.
     pub(crate) fn is_absolute(self, path: &[u8]) -> bool {

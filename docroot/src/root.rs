@@ -12,6 +12,7 @@ use crate::dir::Dir;
 use crate::error::{Error, NameFault, Result};
 use crate::filesystem::Filesystems;
 use crate::path::{EntryPath, Suffixes};
+use crate::portable::NameRules;
 use crate::resolve::{LinkRule, Resolver};
 use crate::view::{Looked, View};
 
@@ -25,6 +26,8 @@ pub struct RootOptions {
     pub suffixes: Suffixes,
     /// Which paths beneath it exist; `None` is all that are there.
     pub view: Option<View>,
+    /// Which names can be made beneath it; `None` is as its file system says.
+    pub names: Option<NameRules>,
 }
 
 /// A directory that nothing named afterwards can leave. Cheap to clone.
@@ -195,6 +198,15 @@ impl Docroot {
     /// Returns how unfinished files beneath this root end.
     pub fn suffixes(&self) -> &Suffixes {
         &self.shared.options.suffixes
+    }
+
+    /// Returns which names can be made beneath this root: file systems of Windows have rules of their own wherever they
+    /// are mounted.
+    pub fn name_rules(&self) -> NameRules {
+        self.shared
+            .options
+            .names
+            .unwrap_or_else(|| NameRules::of(self.as_fd()))
     }
 
     pub(crate) fn view(&self) -> Option<&View> {

@@ -235,6 +235,11 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     (Section::Default, "directory_create_grant_mask", Obeyed::Yes),
     (Section::Default, "group_ownership", Obeyed::Yes),
     (Section::Default, "preserve_attributes", Obeyed::Yes),
+    (
+        Section::Default,
+        "replace_illegal_chars",
+        Obeyed::Partly("on FAT, exFAT, NTFS and SMB; other file systems refuse no characters"),
+    ),
     (Section::Default, "partial_file_suffix", Obeyed::Yes),
     (Section::Default, "resume_suffix", Obeyed::Yes),
     (

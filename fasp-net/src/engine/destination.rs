@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
-use docroot::{Docroot, EntryPath, FileKind, LinkRule};
+use docroot::{Docroot, EntryPath, FileKind, LinkRule, NameRules};
 
 use transfer_spec::FileRules;
 
@@ -61,6 +61,16 @@ impl Destination {
         }
     }
 
+    /// Puts a character in the place of those that the target refuses in names.
+    #[must_use]
+    pub fn replacing(mut self, replacement: Option<char>) -> Self {
+        if let Self::Tree(tree) = &mut self {
+            let rules = tree.root.name_rules();
+            tree.replacement = replacement.map(|replacement| (rules, replacement));
+        }
+        self
+    }
+
     /// Whether nothing is there yet.
     pub fn is_new(&self) -> bool {
         match self {
@@ -82,6 +92,8 @@ pub struct Tree {
     allowed: Option<Arc<BTreeSet<Vec<u8>>>>,
     /// Nothing is there yet, so nothing has to be asked about.
     is_new: bool,
+    /// Stands for what the target refuses in names, by its rules.
+    replacement: Option<(NameRules, char)>,
 }
 
 impl Tree {
@@ -165,6 +177,7 @@ impl Tree {
             new_name,
             allowed: None,
             is_new,
+            replacement: None,
         };
         match existing.map(|a| a.kind) {
             Some(FileKind::Directory) => {
@@ -234,6 +247,10 @@ impl Tree {
         if !self.is_allowed(&path) {
             return Err(docroot::Error::OutsideRoot);
         }
+        let path = match self.replacement {
+            None => path,
+            Some((rules, replacement)) => rules.adapt(&path, Some(replacement))?.into_owned(),
+        };
         match &self.new_name {
             None => self.base.join(&path),
             Some(name) => {
@@ -272,6 +289,26 @@ mod tests {
             .place(path.as_bytes())
             .map(|p| p.to_string())
             .map_err(|e| e.code().number())
+    }
+
+    #[test]
+    fn f83_characters_that_the_target_refuses_are_replaced() {
+        let temp = tempfile::tempdir().unwrap();
+        let place = |rules, replacement| {
+            let mut options = docroot::RootOptions::default();
+            options.names = rules;
+            let root = Docroot::open_with(temp.path(), options).unwrap();
+            let destination = Destination::beneath(&root, b"/", 1, false)
+                .unwrap()
+                .replacing(replacement);
+            let Destination::Tree(tree) = destination else {
+                panic!("a tree");
+            };
+            tree.place(b"d:1/a?b").unwrap().to_string()
+        };
+        assert_eq!(place(Some(NameRules::Windows), Some('_')), "d_1/a_b");
+        assert_eq!(place(Some(NameRules::Windows), None), "d:1/a?b");
+        assert_eq!(place(None, Some('_')), "d:1/a?b", "nothing is refused here");
     }
 
     #[test]

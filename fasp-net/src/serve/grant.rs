@@ -128,6 +128,8 @@ pub struct Creation {
     pub directory_mode: ModeGrant,
     /// The group of both; `None` leaves it to the system, so that a set-gid directory decides.
     pub group: Option<u32>,
+    /// Stands for what the target refuses in names.
+    pub replacement: Option<char>,
 }
 
 /// Permission bits of what is made.

@@ -291,7 +291,8 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
         Direction::Upload => {
             let count = open.source_count as usize;
             let destination =
-                Destination::beneath(&grant.root, &open.destination, count, open.create_dir)?;
+                Destination::beneath(&grant.root, &open.destination, count, open.create_dir)?
+                    .replacing(grant.files.creation.replacement);
             let rules = rules(grant, open);
             let is_dry_run = rules.files.dry_run;
             let destination_is_new = destination.is_new() && !is_dry_run;

@@ -34,6 +34,7 @@ pub(super) fn grant(files: &Files, user: &User) -> Result<FileGrant, Refusal> {
             file_mode: modes(&files.file_mode),
             directory_mode: modes(&files.directory_mode),
             group,
+            replacement: files.replace_illegal.value,
         },
     })
 }

@@ -142,6 +142,10 @@ const SHOWN: &[(&str, &str)] = &[
         "default preserve_attributes",
         "times_are_kept_or_not_as_the_file_says",
     ),
+    (
+        "default replace_illegal_chars",
+        "f83_characters_that_the_target_refuses_are_replaced",
+    ),
     ("default partial_file_suffix", SUFFIXES),
     ("default resume_suffix", SUFFIXES),
     (
@@ -199,6 +203,7 @@ fn the_tests_that_show_it_exist() {
         "fasp-server/tests/conf",
         "aspera-conf/tests",
         "connect-cli/src/resolve",
+        "fasp-net/src/engine",
     ] {
         for entry in fs::read_dir(workspace.join(directory)).unwrap() {
             let path = entry.unwrap().path();
