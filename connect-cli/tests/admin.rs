@@ -153,6 +153,22 @@ fn a_client_takes_from_its_file_what_nobody_typed() {
         (&event["target_rate_kbps"], &event["policy"]),
         (&9000.into(), &"high".into())
     );
+    // The guide's recipe: files called .partial are sent once unfinished ones are called otherwise, at both ends.
+    site.bed.file("x.partial", 10);
+    let suffix = "<CONF><default><file_system><partial_file_suffix>.unfinished</partial_file_suffix></file_system></default></CONF>";
+    let left_out = site.lea(&["upload", "x.partial", "HOST:"]);
+    assert!(
+        left_out.err.contains("x.partial was left out"),
+        "{}",
+        left_out.err
+    );
+    fs::write(&file, suffix).unwrap();
+    fs::write(site.path("state/aspera.conf"), suffix).unwrap();
+    admin(&site, &["reload"]).assert_success();
+    site.lea(&["upload", "x.partial", "HOST:"]).assert_success();
+    site.lea(&["download", "HOST:x.partial", "back.partial"])
+        .assert_success();
+    assert!(site.path("root/x.partial").exists() && site.path("back.partial").exists());
     // One that cannot be read is no reason to do as if it were not there.
     fs::write(&file, "<CONF>").unwrap();
     site.lea(&["upload", "f", "HOST:"]).assert_refused(1, 50);

@@ -12,7 +12,7 @@ use crate::escape::Escaped;
 use crate::listing::NameReader;
 use crate::path::{EntryPath, MAX_DEPTH, MAX_PATH};
 use crate::resolve::LinkRule;
-use crate::root::{Docroot, LOOK, OPEN_DIRECTORY};
+use crate::root::{Docroot, LOOK, OPEN_DIRECTORY, RootOptions};
 use crate::view::Looked;
 
 /// What a sender does with symbolic links.
@@ -118,17 +118,25 @@ impl Docroot {
     /// # Errors
     /// As [`Docroot::open`] and [`EntryPath::parse`].
     pub fn for_source(path: &Path) -> Result<(Self, EntryPath)> {
+        Self::for_source_with(path, RootOptions::default())
+    }
+
+    /// As [`Docroot::for_source`], with options.
+    ///
+    /// # Errors
+    /// As [`Docroot::for_source`].
+    pub fn for_source_with(path: &Path, options: RootOptions) -> Result<(Self, EntryPath)> {
         use std::os::unix::ffi::OsStrExt as _;
 
         let Some(name) = path.file_name() else {
-            return Ok((Self::open(path)?, EntryPath::root()));
+            return Ok((Self::open_with(path, options)?, EntryPath::root()));
         };
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
         Ok((
-            Self::open(parent)?,
+            Self::open_with(parent, options)?,
             EntryPath::from_components([name.as_bytes()])?,
         ))
     }

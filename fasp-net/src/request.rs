@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use docroot::Suffixes;
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use transfer_spec::{FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
@@ -62,6 +63,8 @@ pub struct TransferOptions {
     pub resume: ResumePolicy,
     /// What happens to symbolic links at the source.
     pub symlinks: SymlinkPolicy,
+    /// How unfinished files end on this side: a download makes such, and an upload leaves such names out.
+    pub suffixes: Suffixes,
     /// Which attributes the destination gets.
     pub preserve: Preserve,
     /// Whether a missing destination directory is created.
@@ -93,6 +96,7 @@ impl Default for TransferOptions {
             overwrite: OverwritePolicy::default(),
             resume: ResumePolicy::default(),
             symlinks: SymlinkPolicy::default(),
+            suffixes: Suffixes::default(),
             preserve: Preserve::default(),
             create_dir: false,
             files: FileRules::default(),

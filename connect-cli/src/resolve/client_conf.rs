@@ -9,6 +9,7 @@ use aspera_conf::{
     schema::{Section, Value},
     store,
 };
+use docroot::Suffixes;
 use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use fasp_net::request::TransferOptions;
 use transfer_spec::Direction;
@@ -36,18 +37,39 @@ pub(super) fn apply(
         home: home.as_deref(),
         ..Person::default()
     };
-    let bandwidth = match direction {
-        // In and out are as this machine sees it.
-        Direction::Upload => Effective::of(&Resolver::new(&conf, person))?.outgoing,
-        Direction::Download => Effective::of(&Resolver::new(&conf, person))?.incoming,
-    };
-    rates(options, &bandwidth);
+    let effective = Effective::of(&Resolver::new(&conf, person))?;
+    options.suffixes = suffixes(&effective)?;
+    // In and out are as this machine sees it.
+    rates(
+        options,
+        match direction {
+            Direction::Upload => &effective.outgoing,
+            Direction::Download => &effective.incoming,
+        },
+    );
     if args.cipher.is_none()
         && let Some(ciphers) = ciphers(&conf)
     {
         options.ciphers = ciphers;
     }
     Ok(())
+}
+
+/// How unfinished files end; an empty suffix is the usual one.
+fn suffixes(effective: &Effective) -> Result<Suffixes, CommandError> {
+    let usual = Suffixes::default();
+    let of = |said: Option<&Option<String>>, usual: &[u8]| {
+        let said = said.cloned().flatten();
+        said.map_or_else(|| usual.to_vec(), String::into_bytes)
+    };
+    let partial = of(effective.files.partial_suffix.said(), usual.partial());
+    let checkpoint = of(effective.files.resume_suffix.said(), usual.checkpoint());
+    Suffixes::new(&partial, &checkpoint).map_err(|why| {
+        CommandError::arguments(
+            format!("the suffixes of unfinished files in aspera.conf cannot be used: {why}"),
+            "none may be the end of the other: connect-cli conf get partial_file_suffix",
+        )
+    })
 }
 
 fn rates(options: &mut TransferOptions, bandwidth: &Bandwidth) {

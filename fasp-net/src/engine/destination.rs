@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
-use docroot::{Docroot, EntryPath, FileKind, LinkRule, NameRules};
-
-use transfer_spec::FileRules;
+use docroot::{Docroot, EntryPath, FileKind, LinkRule, NameRules, RootOptions};
 
 use super::sources::{beneath, place_beneath};
 use crate::Error;
+use crate::request::TransferOptions;
 
 /// What names a destination that discards, as `ascp` does.
 const SINK: &[u8] = b"faux://";
@@ -46,9 +45,9 @@ impl Destination {
         path: &Path,
         sources: &[Vec<u8>],
         create_dir: bool,
-        rules: &FileRules,
+        options: &TransferOptions,
     ) -> Result<Self, Error> {
-        Tree::local(path, sources, create_dir, rules).map(Self::Tree)
+        Tree::local(path, sources, create_dir, options).map(Self::Tree)
     }
 
     /// Whether everything in a directory of the list, which has been looked at, may come.
@@ -123,8 +122,11 @@ impl Tree {
         path: &Path,
         sources: &[Vec<u8>],
         create_dir: bool,
-        rules: &FileRules,
+        options: &TransferOptions,
     ) -> Result<Self, Error> {
+        let rules = &options.files;
+        let mut of_root = RootOptions::default();
+        of_root.suffixes = options.suffixes.clone();
         let shown = path.display().to_string();
         let failed = |source| Error::File {
             path: shown.clone(),
@@ -132,12 +134,12 @@ impl Tree {
         };
         let text = path.as_os_str().as_bytes();
         let is_directory_named = text.ends_with(b"/");
-        let (root, entry) = match Docroot::open(path) {
+        let (root, entry) = match Docroot::open_with(path, of_root.clone()) {
             Ok(root) => (root, EntryPath::root()),
             // Not a directory yet: its parent is the root, and the rules below decide.
             Err(_) => {
                 let trimmed = OsStr::from_bytes(trim_slashes(text));
-                Docroot::for_source(Path::new(trimmed)).map_err(failed)?
+                Docroot::for_source_with(Path::new(trimmed), of_root).map_err(failed)?
             }
         };
         let count = sources.len();
@@ -273,6 +275,8 @@ fn trim_slashes(text: &[u8]) -> &[u8] {
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "test set-up")]
 
+    use transfer_spec::FileRules;
+
     use super::*;
 
     fn place(
@@ -295,7 +299,7 @@ mod tests {
     fn f83_characters_that_the_target_refuses_are_replaced() {
         let temp = tempfile::tempdir().unwrap();
         let place = |rules, replacement| {
-            let mut options = docroot::RootOptions::default();
+            let mut options = RootOptions::default();
             options.names = rules;
             let root = Docroot::open_with(temp.path(), options).unwrap();
             let destination = Destination::beneath(&root, b"/", 1, false)
@@ -344,6 +348,11 @@ mod tests {
     fn p9_a_download_accepts_only_what_was_asked_for() {
         let temp = tempfile::tempdir().unwrap();
         let local = |path: &Path, source: &str, rules: &FileRules| {
+            let options = TransferOptions {
+                files: rules.clone(),
+                ..TransferOptions::default()
+            };
+            let rules = &options;
             Tree::local(path, &[source.into()], false, rules).unwrap()
         };
         let plain = FileRules::default();
@@ -367,6 +376,14 @@ mod tests {
         for path in [&b"data"[..], b"data/xy", b"data/y", b"x"] {
             assert!(based.place(path).is_err(), "{path:?}");
         }
-        assert!(Tree::local(temp.path(), &[b"..".to_vec()], false, &plain).is_err());
+        assert!(
+            Tree::local(
+                temp.path(),
+                &[b"..".to_vec()],
+                false,
+                &TransferOptions::default()
+            )
+            .is_err()
+        );
     }
 }

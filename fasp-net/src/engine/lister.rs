@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use docroot::EntryPath;
+use docroot::{EntryPath, Suffixes};
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
 use transfer_spec::{FileRules, SymlinkPolicy};
 
@@ -208,6 +208,7 @@ pub(super) struct Listing {
     /// Something could not be listed.
     has_failed: bool,
     rules: Arc<FileRules>,
+    unfinished: Option<Suffixes>,
     aftermath: Option<Arc<Aftermath>>,
 }
 
@@ -218,6 +219,7 @@ pub(super) struct Gone;
 impl Listing {
     fn new(out: Out, symlinks: SymlinkPolicy, asked: Asked) -> Self {
         Self {
+            unfinished: None,
             out,
             symlinks,
             // Nobody knows yet whether the destination is new.

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile};
+use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile, Suffixes};
 use fasp_core::ErrorCode;
 use fasp_core::session::BlockRead;
 use transfer_spec::{Faux, FauxSource, FileRules, Location, PlaceError, place_of};
@@ -45,6 +45,8 @@ pub struct Sources {
     pub(crate) rules: Arc<FileRules>,
     /// What becomes of them, if anything does.
     pub(crate) aftermath: Option<Arc<Aftermath>>,
+    /// How unfinished files end, which are left out; `None` is as the roots say.
+    pub(crate) unfinished: Option<Suffixes>,
 }
 
 impl Sources {
@@ -60,6 +62,7 @@ impl Sources {
                 items,
                 rules: Arc::default(),
                 aftermath: None,
+                unfinished: None,
             })
         }
     }
@@ -72,6 +75,12 @@ impl Sources {
         self.rules = Arc::new(rules.clone());
         self.aftermath = Aftermath::local(&self.rules)?;
         Ok(self)
+    }
+
+    /// Sets how unfinished files end.
+    pub(crate) fn leaving_out(mut self, unfinished: &Suffixes) -> Self {
+        self.unfinished = Some(unfinished.clone());
+        self
     }
 
     /// Takes local paths as the user named them; each must exist.
@@ -111,6 +120,7 @@ impl Sources {
         }
         let rules = Arc::new(rules.clone());
         Ok(Self {
+            unfinished: None,
             items: Self::new(items)?.items,
             aftermath: Aftermath::beneath(&rules, root)?,
             rules,

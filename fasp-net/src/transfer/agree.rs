@@ -289,7 +289,9 @@ impl Plan {
                 sources,
                 destination,
             } => {
-                let sources = sources.under(&options.files)?;
+                let sources = sources
+                    .under(&options.files)?
+                    .leaving_out(&options.suffixes);
                 let split = Split {
                     threshold: options.split_threshold,
                     sessions: options.sessions.most().into(),
@@ -322,7 +324,7 @@ impl Plan {
                 let place = match &destination {
                     LocalDestination::Path(path) => {
                         let in_directory = is_directory(options);
-                        Destination::local(path, &sources, in_directory, &options.files)?
+                        Destination::local(path, &sources, in_directory, options)?
                     }
                     LocalDestination::Sink => Destination::Sink,
                 };

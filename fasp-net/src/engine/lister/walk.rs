@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docroot::{Entry, EntryPath, FileKind, LinkRule, WalkOptions};
+use docroot::{Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
 use fasp_core::{Attributes, Record};
 use transfer_spec::{FauxSource, FileChecksum, SymlinkPolicy};
 
@@ -17,6 +17,7 @@ use crate::engine::sources::{Origin, Source, Sources};
 impl Listing {
     pub(in crate::engine) fn run(&mut self, sources: &Sources) {
         self.rules = Arc::clone(&sources.rules);
+        self.unfinished.clone_from(&sources.unfinished);
         self.aftermath = sources.aftermath.clone();
         if self.rules.precalculate {
             self.count(sources);
@@ -133,6 +134,12 @@ impl Listing {
         self.add_loose(&Record::Counted { files, bytes });
     }
 
+    /// How unfinished files end, which are left out.
+    fn unfinished<'a>(&'a self, source: &'a Found) -> &'a Suffixes {
+        let of_root = || source.root.suffixes();
+        self.unfinished.as_ref().unwrap_or_else(of_root)
+    }
+
     /// What cannot be read is told by the walk that lists.
     fn count_tree(&self, source: &Found, add: &mut impl FnMut(u64, u64)) {
         let name = source.path.parent().unwrap_or(EntryPath::root());
@@ -142,7 +149,7 @@ impl Listing {
         while let Some(entry) = walk.next() {
             let Ok(entry) = entry else { continue };
             let name_of = entry.path.file_name().unwrap_or_default();
-            let is_unfinished = source.root.suffixes().is_unfinished(name_of);
+            let is_unfinished = self.unfinished(source).is_unfinished(name_of);
             match (entry.kind(), self.admits(&entry, &name) && !is_unfinished) {
                 (_, false) => walk.skip_directory(),
                 (FileKind::Directory, true) => {}
@@ -241,7 +248,7 @@ impl Listing {
         // The directories above have been looked at before, but for those of a place that was named.
         let name = entry.path.file_name().unwrap_or_default();
         let is_first = entry.path == source.path;
-        let suffixes = source.root.suffixes();
+        let suffixes = self.unfinished(source);
         if suffixes.is_unfinished(name) || (is_first && path.is_reserved(suffixes)) {
             self.leave_out(&path);
             return Ok(false);
