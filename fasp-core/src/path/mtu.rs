@@ -160,12 +160,14 @@ impl MtuDiscovery {
             let common = COMMON.into_iter().rev().find(|s| *s > low && *s < high);
             self.wanted.push(common.unwrap_or(low + (high - low) / 2));
         } else if self.search_at.is_none() {
-            let wait = match self.current < self.arrived {
-                true => self.again,
-                false => SEARCH_AGAIN,
+            let wait = if self.current < self.arrived {
+                let wait = self.again;
+                self.again = (wait * 2).min(SEARCH_AGAIN);
+                wait
+            } else {
+                SEARCH_AGAIN
             };
             self.search_at = Some(now + wait);
-            self.again = (self.again * 2).min(SEARCH_AGAIN);
         }
     }
 

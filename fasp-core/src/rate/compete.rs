@@ -26,6 +26,8 @@ const WEIGHT: f64 = 0.3;
 /// … but replaces it where it says more than twice as much; and the rate held grows by no more than this at once.
 const SURPRISE: f64 = 2.0;
 const MAX_STEP: f64 = 4.0;
+/// No dip makes out a share below this.
+const LEAST_SHARE: f64 = 0.01;
 /// A share too small to be seen is doubled, pass by pass, so many times between two dips …
 const DOUBLINGS: u32 = 3;
 /// … or until less than this comes through of what is sent: then it is large enough to be seen.
@@ -38,6 +40,7 @@ const SHRINK: f64 = 0.8;
 /// What the rest of the controller knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
+    pub(super) policy: RatePolicy,
     /// What the delay rule aims at.
     pub(super) aim: Duration,
     /// What a change of the rate takes to come back.
@@ -74,7 +77,6 @@ pub(super) enum Contest {
 /// Holds a share of the path for as long as somebody else keeps the queue from emptying.
 #[derive(Debug)]
 pub(super) struct Compete {
-    policy: RatePolicy,
     /// What the path carries of everybody, as far as that is known.
     capacity: Rate,
     /// Share of it that is held.
@@ -96,7 +98,6 @@ impl Compete {
     /// Takes over; `capacity` is what the path was seen to carry.
     pub(super) fn new(now: Instant, policy: RatePolicy, capacity: Rate) -> Self {
         Self {
-            policy,
             capacity,
             held: most(policy),
             dip: None,
@@ -142,6 +143,10 @@ impl Compete {
 
     /// Takes a report.
     pub(super) fn on_report(&mut self, now: Instant, report: &Report, terms: &Terms) -> Contest {
+        if terms.policy == RatePolicy::Low {
+            // It has become one that gives way.
+            return Contest::Over;
+        }
         let queueing = report.queueing.unwrap_or_default();
         if report.lost > 0 {
             self.lost_at = now;
@@ -189,7 +194,7 @@ impl Compete {
             self.doubles_at = now + pass;
             return false;
         }
-        let measured = dip.sent.scaled(1.0 / share.max(0.01));
+        let measured = dip.sent.scaled(1.0 / share.max(LEAST_SHARE));
         let known = self.capacity;
         self.capacity = if measured > known.scaled(SURPRISE) {
             measured.min(known.scaled(MAX_STEP))
@@ -228,7 +233,7 @@ impl Compete {
         } else {
             SHRINK.powf(-elapsed)
         };
-        self.held = (self.held * factor).min(most(self.policy));
+        self.held = (self.held * factor).min(most(terms.policy));
     }
 }
 
@@ -236,5 +241,78 @@ fn most(policy: RatePolicy) -> f64 {
     match policy {
         RatePolicy::High => HIGH_HELD,
         _ => HELD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn report(now: Instant, queueing: Duration) -> Report {
+        Report {
+            rtt: MS * 100 + queueing,
+            base_rtt: MS * 100,
+            rtt_samples: 100,
+            queueing: Some(queueing),
+            base_seen: now,
+            bandwidth: Some(Rate::from_mbps(20)),
+            lost: 0,
+            delivered: 15_000,
+            datagram: 1_500,
+            in_flight: 250_000,
+            starved: false,
+            storage: None,
+        }
+    }
+
+    fn terms(policy: RatePolicy) -> Terms {
+        Terms {
+            policy,
+            aim: MS * 6,
+            pass: MS * 150,
+            sent: Rate::from_mbps(20),
+            carried: Rate::from_mbps(20),
+            usual_loss: 0.0,
+            loss: 0.0,
+        }
+    }
+
+    #[test]
+    fn half_of_what_the_path_carried_is_held_by_fair_two_thirds_by_high() {
+        let now = Instant::now();
+        for (policy, held) in [(RatePolicy::Fair, 50), (RatePolicy::High, 67)] {
+            let mut compete = Compete::new(now, policy, Rate::from_mbps(100));
+            let contest = compete.on_report(now, &report(now, MS * 60), &terms(policy));
+            assert_eq!(contest, Contest::On(Rate::from_mbps(held)));
+        }
+    }
+
+    #[test]
+    fn who_becomes_low_gives_way_at_once() {
+        let now = Instant::now();
+        let mut compete = Compete::new(now, RatePolicy::Fair, Rate::from_mbps(100));
+        let contest = compete.on_report(now, &report(now, MS * 60), &terms(RatePolicy::Low));
+        assert_eq!(contest, Contest::Over);
+    }
+
+    #[test]
+    fn a_dip_says_what_the_path_carries_of_everybody() {
+        let (epoch, queue) = (Instant::now(), 60.0);
+        let mut compete = Compete::new(epoch, RatePolicy::Fair, Rate::from_mbps(10));
+        compete.dip(epoch, &report(epoch, MS * 60), Rate::from_mbps(20), 0.0);
+        let mut held = Rate::ZERO;
+        for ms in (0..500u32).step_by(10) {
+            // A fifth of the path drains at half its rate, for 120 ms, after a round trip.
+            let drained = (f64::from(ms) - 160.0).clamp(0.0, 120.0) * 0.5 * 0.2;
+            let now = epoch + MS * ms;
+            let report = report(now, MS.mul_f64(queue - drained));
+            if let Contest::On(rate) = compete.on_report(now, &report, &terms(RatePolicy::Fair)) {
+                held = rate;
+            }
+        }
+        // 20 of the fifth are 100 of everybody; four times what was known is as far as one dip goes.
+        assert_eq!(held, Rate::from_mbps(20));
     }
 }

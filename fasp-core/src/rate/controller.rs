@@ -417,6 +417,7 @@ impl RateController {
             return;
         };
         let terms = compete::Terms {
+            policy: self.limits.policy,
             aim,
             pass: pass(report.rtt),
             sent,

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 const JUDGED: f64 = 0.5;
 /// Shorter than this says nothing: senders send in bursts, and clocks of reports are coarse.
 const SHORTEST: Duration = Duration::from_millis(8);
-/// A queue falls by at least this before it says whose share that was.
+/// A queue falls by at least this many seconds, and this share of itself, before it says whose share that was.
 const LEAST: f64 = 0.0015;
+const LEAST_SHARE: f64 = 0.08;
 
 /// One drain, watched.
 ///
@@ -74,7 +75,7 @@ impl Fall {
     pub(super) fn is_clear(&self) -> bool {
         let whole = self.time.min(self.before.mul_f64(1.0 / self.depth));
         let fallen = self.share.unwrap_or_default() * self.depth * whole.as_secs_f64();
-        fallen >= LEAST.max(self.before.as_secs_f64() * 0.08)
+        fallen >= LEAST.max(self.before.as_secs_f64() * LEAST_SHARE)
     }
 
     /// The queueing delay that it began with.
