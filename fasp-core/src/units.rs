@@ -128,18 +128,18 @@ impl FromStr for Rate {
     }
 }
 
-/// How a session shares a link with others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// How a session shares a link with others, in the order of how much of it each takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum RatePolicy {
-    /// Sends at the target rate whatever happens, under its caps and the circuit breaker.
-    Fixed,
-    /// Adapts, with about twice the share of a `fair` session.
-    High,
+    /// Adapts, and takes only what others leave.
+    Low,
     /// Adapts, with equal shares among sessions and room for TCP.
     #[default]
     Fair,
-    /// Adapts, and takes only what others leave.
-    Low,
+    /// Adapts, with about twice the share of a `fair` session.
+    High,
+    /// Sends at the target rate whatever happens, under its caps and the circuit breaker.
+    Fixed,
 }
 
 impl RatePolicy {

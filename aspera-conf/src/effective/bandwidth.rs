@@ -89,7 +89,7 @@ impl PolicyRule {
                 value: self.default.value,
                 limited_by: None,
             },
-            Some(asked) if force(asked) > force(self.most.value) => Granted {
+            Some(asked) if asked > self.most.value => Granted {
                 value: self.most.value,
                 limited_by: Some(self.most.origin.clone()),
             },
@@ -126,13 +126,4 @@ impl Bandwidth {
 /// `any` is the most.
 fn policy(word: &str) -> RatePolicy {
     word.parse().unwrap_or(RatePolicy::Fixed)
-}
-
-fn force(policy: RatePolicy) -> u8 {
-    match policy {
-        RatePolicy::Low => 0,
-        RatePolicy::Fair => 1,
-        RatePolicy::High => 2,
-        RatePolicy::Fixed => 3,
-    }
 }

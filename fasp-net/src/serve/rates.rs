@@ -52,26 +52,11 @@ impl PolicyBound {
     /// The policy for a wish: the most aggressive one that is allowed and asks for no more.
     fn grant(self, wish: Option<RatePolicy>) -> RatePolicy {
         let wish = wish.unwrap_or(self.default);
-        let granted = if force(wish) > force(self.most) {
-            self.most
-        } else {
-            wish
-        };
-        match (granted, self.fixed_cap) {
+        match (wish.min(self.most), self.fixed_cap) {
             // Not high: who asked for `fixed` said nothing about taking more than others.
             (RatePolicy::Fixed, None) => RatePolicy::Fair,
             (granted, _) => granted,
         }
-    }
-}
-
-/// How much of a link a policy takes.
-fn force(policy: RatePolicy) -> u8 {
-    match policy {
-        RatePolicy::Low => 0,
-        RatePolicy::Fair => 1,
-        RatePolicy::High => 2,
-        RatePolicy::Fixed => 3,
     }
 }
 
