@@ -8,6 +8,7 @@ pub mod engine;
 mod error;
 pub mod event;
 pub mod port;
+pub mod receipt;
 pub mod request;
 pub mod serve;
 #[cfg(feature = "testing")]

@@ -1,11 +1,10 @@
-//! The receipt of a transfer: a text file with a line for each file.
+//! The receipt of a transfer, where one is wanted.
 
-use std::{fmt::Write as _, io::IoSlice, path::PathBuf};
+use std::path::PathBuf;
 
-use docroot::{
-    CommitGroup, Dir, Docroot, Existing, Metadata, Partial, PartialOptions, RootOptions, Suffixes,
-};
-use fasp_net::event::{Event, EventDirection, Outcome, ShownText};
+use docroot::{Dir, Docroot, PartialOptions, RootOptions, Suffixes};
+use fasp_net::event::{Event, Outcome, ShownText, Started};
+use fasp_net::receipt::Receipt;
 
 use crate::error::CommandError;
 
@@ -13,8 +12,6 @@ use crate::error::CommandError;
 const IN_PROGRESS: &[u8] = b".aspera-inprogress";
 /// Not used, but there has to be one.
 const CHECKPOINT: &[u8] = b".aspera-manifest-ckpt";
-/// Lines are written when there are this many bytes of them.
-const WRITE: usize = 64 << 10;
 
 /// A manifest, if one is wanted. What goes wrong with it is told at the end: files that move are more important.
 pub(super) struct Manifest {
@@ -25,9 +22,7 @@ pub(super) struct Manifest {
 
 struct Open {
     name: String,
-    partial: Partial,
-    lines: String,
-    offset: u64,
+    receipt: Receipt,
 }
 
 impl Manifest {
@@ -50,111 +45,61 @@ impl Manifest {
     }
 
     pub(super) fn event(&mut self, event: &Event) {
-        if self.directory.is_none() || self.error.is_some() {
-            return;
+        if let Event::Started(started) = event {
+            self.begin(started);
         }
-        match event {
-            Event::Started(started) => {
-                let name = format!("aspera-transfer-{}-manifest.txt", started.transfer_id);
-                let direction = match started.direction {
-                    EventDirection::Send => "send",
-                    EventDirection::Receive => "receive",
-                };
-                let head = format!(
-                    "# transfer {} {direction} {}\n# status\tsize\tchecksum\tpath\treason\n",
-                    started.transfer_id, started.peer
-                );
-                self.begin(name, head);
-            }
-            Event::FileDone {
-                path,
-                size,
-                checksum,
-            } => {
-                let checksum = checksum.as_deref().unwrap_or("-");
-                self.line(&format!("done\t{size}\t{checksum}\t{path}\t-"));
-            }
+        self.with(|receipt| match event {
             Event::FilePlanned { path, size, .. } => {
                 let size = size.map_or_else(|| "-".to_owned(), |size| size.to_string());
-                self.line(&format!("planned\t{size}\t-\t{path}\t-"));
+                receipt.line(format_args!("planned\t{size}\t-\t{path}\t-"))
             }
-            Event::FileSkipped { path, reason } => {
-                self.line(&format!("skipped\t-\t-\t{path}\t{reason}"));
-            }
-            Event::FileDeleted { path } => self.line(&format!("deleted\t-\t-\t{path}\t-")),
-            Event::FileFailed(failure) => self.line(&format!(
-                "failed\t-\t-\t{}\t{} (code {})",
-                failure.path,
-                failure.message,
-                failure.code.number()
-            )),
-            Event::Done(outcome) => self.line(&totals(outcome)),
-            _ => {}
-        }
+            Event::Done(outcome) => receipt.line(totals(outcome)),
+            _ => receipt.on_event(event),
+        });
     }
 
     /// Says how the transfer ended, and gives the file its name.
     pub(super) fn finish(mut self, error: Option<&fasp_net::Error>) -> Result<(), CommandError> {
         if let Some(error) = error {
             let text = ShownText::from_message(&error.to_string());
-            self.line(&format!("# ended: {text} (code {})", error.code().number()));
+            let code = error.code().number();
+            self.with(|receipt| receipt.line(format_args!("# ended: {text} (code {code})")));
         }
-        self.write();
         match (self.error, self.open) {
             (Some(error), _) => Err(error),
             (None, None) => Ok(()),
-            (None, Some(open)) => {
-                let finished = open.partial.finish(&Metadata::default(), Existing::Refuse);
-                let mut group = CommitGroup::new();
-                let committed = finished.and_then(|finished| {
-                    group.add((), finished);
-                    group.commit().pop().map_or(Ok(()), |(_, result)| result)
-                });
-                committed.map_err(|source| failed(&open.name, source))
+            (None, Some(Open { name, receipt })) => {
+                receipt.finish().map_err(|source| failed(&name, source))
             }
         }
     }
 
-    fn begin(&mut self, name: String, head: String) {
+    fn begin(&mut self, started: &Started) {
         // Several sessions start one transfer.
-        let Some(directory) = self.directory.as_ref().filter(|_| self.open.is_none()) else {
+        let is_first = self.open.is_none() && self.error.is_none();
+        let directory = self.directory.as_ref().filter(|_| is_first);
+        let Some(directory) = directory else {
             return;
         };
-        match directory.create_partial(name.as_bytes(), &PartialOptions::default()) {
-            Ok(partial) => {
-                self.open = Some(Open {
-                    name,
-                    partial,
-                    lines: head,
-                    offset: 0,
-                });
+        let name = format!("aspera-transfer-{}-manifest.txt", started.transfer_id);
+        let heading = (&started.transfer_id, started.direction, &started.peer);
+        match Receipt::create(directory, &name, &PartialOptions::default(), heading) {
+            Ok(receipt) => {
+                self.open = Some(Open { name, receipt });
                 // Whoever looks sees at once that there is a transfer.
-                self.write();
+                self.with(Receipt::write);
             }
             Err(source) => self.error = Some(failed(&name, source)),
         }
     }
 
-    fn line(&mut self, line: &str) {
-        let Some(open) = &mut self.open else { return };
-        // Writing to a string cannot fail.
-        let _ = writeln!(open.lines, "{line}");
-        if open.lines.len() >= WRITE {
-            self.write();
-        }
-    }
-
-    fn write(&mut self) {
-        let Some(open) = &mut self.open else { return };
-        let lines = std::mem::take(&mut open.lines);
-        let slices = [IoSlice::new(lines.as_bytes())];
-        let written = match lines.is_empty() {
-            true => Ok(()),
-            false => open.partial.write_vectored_at(&slices, open.offset),
+    /// Does something with the receipt, unless there is none or it has failed.
+    fn with(&mut self, work: impl FnOnce(&mut Receipt) -> Result<(), docroot::Error>) {
+        let Some(open) = self.open.as_mut().filter(|_| self.error.is_none()) else {
+            return;
         };
-        match written {
-            Ok(()) => open.offset += lines.len() as u64,
-            Err(source) => self.error = Some(failed(&open.name, source)),
+        if let Err(source) = work(&mut open.receipt) {
+            self.error = Some(failed(&open.name, source));
         }
     }
 }
