@@ -7,19 +7,10 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::Value;
-use support::{PASSWORD, Run, Site, names};
-
-/// Makes files, and the directories above them.
-fn write(base: &Path, paths: &[&str]) {
-    for path in paths {
-        let path = base.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, path.to_string_lossy().as_bytes()).unwrap();
-    }
-}
+use support::{PASSWORD, Run, Site, names, write_files};
 
 fn events(run: &Run, name: &str) -> Vec<Value> {
     run.out
@@ -42,7 +33,7 @@ fn words(line: &str) -> Vec<&str> {
 #[test]
 fn a_dry_run_tells_what_would_happen_and_changes_nothing_at_either_end() {
     let site = Site::new();
-    write(&site.path(""), &["src/a", "src/s/b", "src/gone"]);
+    write_files(&site.path(""), &["src/a", "src/s/b", "src/gone"]);
     site.lea(&words("upload src HOST:/")).assert_success();
     fs::remove_file(site.path("src/gone")).unwrap();
     fs::write(site.path("src/a"), "changed").unwrap();
@@ -79,8 +70,8 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing_at_either_end() {
 #[test]
 fn what_is_replaced_is_kept_under_a_name_with_the_time() {
     let site = Site::new();
-    write(&site.path(""), &["a.txt"]);
-    write(&site.path("root"), &["a.txt"]);
+    write_files(&site.path(""), &["a.txt"]);
+    write_files(&site.path("root"), &["a.txt"]);
     fs::write(site.path("root/a.txt"), "old").unwrap();
     let line = "upload --save-before-overwrite --overwrite always a.txt HOST:/";
     site.lea(&words(line)).assert_success();
@@ -99,7 +90,7 @@ fn what_is_replaced_is_kept_under_a_name_with_the_time() {
 #[test]
 fn p11_sources_go_once_they_have_arrived_with_the_directories_that_are_empty_then() {
     let site = Site::new();
-    write(&site.path(""), &["src/a", "src/s/b", "src/keep/x.partial"]);
+    write_files(&site.path(""), &["src/a", "src/s/b", "src/keep/x.partial"]);
     fs::write(site.path("src/s/big"), vec![1; 300_000]).unwrap();
     fs::create_dir(site.path("src/empty")).unwrap();
     let line = "upload --remove-after-transfer --remove-empty-directories src HOST:/";
@@ -124,7 +115,7 @@ fn p11_sources_go_once_they_have_arrived_with_the_directories_that_are_empty_the
 fn p11_several_sessions_remove_every_source_and_split_ones_once() {
     let site = Site::new();
     for number in 0..40 {
-        write(&site.path(""), &[&format!("src/d{}/f{number}", number % 4)]);
+        write_files(&site.path(""), &[&format!("src/d{}/f{number}", number % 4)]);
     }
     let big = site.bed.file("src/big", 3 << 20);
     let line = "upload --sessions 3 --split-threshold 1M --checksum md5 --json \
@@ -139,7 +130,7 @@ fn p11_several_sessions_remove_every_source_and_split_ones_once() {
 #[test]
 fn p11_skipped_and_failed_sources_stay_unless_skipped_ones_shall_go_too() {
     let site = Site::new();
-    write(&site.path(""), &["src/same", "src/fails"]);
+    write_files(&site.path(""), &["src/same", "src/fails"]);
     site.lea(&words("upload src HOST:/")).assert_success();
     fs::remove_file(site.path("root/src/fails")).unwrap();
     fs::create_dir(site.path("root/src/fails")).unwrap();
@@ -154,7 +145,7 @@ fn p11_skipped_and_failed_sources_stay_unless_skipped_ones_shall_go_too() {
 #[test]
 fn sources_move_and_keep_their_paths_below_the_base() {
     let site = Site::new();
-    write(&site.path(""), &["p/q/a", "p/r/b"]);
+    write_files(&site.path(""), &["p/q/a", "p/r/b"]);
     let line = "upload --source-base p --move-after-transfer sent p/q/a p/r HOST:in";
     site.lea(&words(line)).assert_success();
     assert_eq!(names(&site.path("sent")), ["q/", "q/a", "r/", "r/b"]);
@@ -183,7 +174,7 @@ fn sources_move_and_keep_their_paths_below_the_base() {
 #[test]
 fn p4_removing_after_a_download_needs_the_right_to_write_and_stays_in_the_docroot() {
     let site = Site::new();
-    write(&site.path("root"), &["a"]);
+    write_files(&site.path("root"), &["a"]);
     for line in [
         "download --accept-new-host-key --remove-after-transfer HOST:a .",
         "download --accept-new-host-key --move-after-transfer sent HOST:a .",
@@ -201,7 +192,7 @@ fn p4_removing_after_a_download_needs_the_right_to_write_and_stays_in_the_docroo
 #[test]
 fn p13_what_the_sources_do_not_have_is_deleted_and_what_rules_leave_out_is_not() {
     let site = Site::new();
-    write(&site.path(""), &["src/a", "src/s/b"]);
+    write_files(&site.path(""), &["src/a", "src/s/b"]);
     let there = [
         "src/a",
         "src/old",
@@ -210,7 +201,7 @@ fn p13_what_the_sources_do_not_have_is_deleted_and_what_rules_leave_out_is_not()
         "src/s/c",
         "beside",
     ];
-    write(&site.path("root"), &there);
+    write_files(&site.path("root"), &there);
     fs::write(site.path("root/src/u.partial"), "").unwrap();
     let line = "upload --json -E *.tmp --delete-before-transfer src HOST:/";
     let run = site.lea(&words(line));
@@ -230,7 +221,7 @@ fn p13_what_the_sources_do_not_have_is_deleted_and_what_rules_leave_out_is_not()
         paths(&deleted),
         ["src/old", "src/olds", "src/olds/x", "src/s/c"]
     );
-    write(&site.path("back"), &["src/mine", "else"]);
+    write_files(&site.path("back"), &["src/mine", "else"]);
     site.lea(&words("download --delete-before-transfer HOST:src back"))
         .assert_success();
     let back = names(&site.path("back"));
@@ -240,14 +231,14 @@ fn p13_what_the_sources_do_not_have_is_deleted_and_what_rules_leave_out_is_not()
 #[test]
 fn p13_nothing_is_deleted_when_the_list_is_not_complete() {
     let site = Site::new();
-    write(&site.path(""), &["src/a"]);
+    write_files(&site.path(""), &["src/a"]);
     rustix::fs::mkfifoat(
         rustix::fs::CWD,
         site.path("src/pipe"),
         rustix::fs::Mode::RUSR,
     )
     .unwrap();
-    write(&site.path("root"), &["src/old"]);
+    write_files(&site.path("root"), &["src/old"]);
     let run = site.lea(&words("upload --delete-before-transfer src HOST:/"));
     assert_eq!(run.status, 3, "{}", run.err);
     assert!(run.err.contains("nothing is deleted"), "{}", run.err);
@@ -294,9 +285,9 @@ fn checksums_are_told_of_each_file_and_stand_in_the_manifest() {
 fn totals_are_known_before_the_first_file_when_the_sources_are_counted_first() {
     let site = Site::new();
     for number in 0..300 {
-        write(&site.path(""), &[&format!("src/d{}/f{number}", number % 7)]);
+        write_files(&site.path(""), &[&format!("src/d{}/f{number}", number % 7)]);
     }
-    write(&site.path(""), &["src/x.tmp"]);
+    write_files(&site.path(""), &["src/x.tmp"]);
     for line in [
         "upload --json --precalculate -E *.tmp src HOST:/",
         "download --json --precalculate-job-size HOST:src back",
@@ -354,7 +345,7 @@ fn standard_input_and_output_are_files_whose_bytes_are_all_there() {
 fn p11_f1_a_receiver_that_dies_in_the_middle_costs_no_source_that_has_not_arrived() {
     let mut site = Site::new();
     for number in 0..3000 {
-        write(&site.path(""), &[&format!("src/d{}/f{number}", number % 9)]);
+        write_files(&site.path(""), &[&format!("src/d{}/f{number}", number % 9)]);
     }
     let big = site.bed.file("src/z-big", 40 << 20);
     let all: Vec<_> = names(&site.path("src"));

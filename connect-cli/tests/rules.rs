@@ -9,16 +9,7 @@ mod support;
 
 use std::{fs, path::Path};
 
-use support::{PASSWORD, Run, Site, names};
-
-/// Makes files, and the directories above them.
-fn write(base: &Path, paths: &[&str]) {
-    for path in paths {
-        let path = base.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, path.to_string_lossy().as_bytes()).unwrap();
-    }
-}
+use support::{PASSWORD, Run, Site, names, write_files};
 
 fn files(base: &Path) -> Vec<String> {
     let mut names = names(base);
@@ -52,13 +43,13 @@ const TREE: [&str; 6] = [
 #[test]
 fn the_first_rule_that_matches_decides_in_both_directions() {
     let site = Site::new();
-    write(&site.path(""), &TREE);
+    write_files(&site.path(""), &TREE);
     let rules = ["-N", "keep.tmp", "-E", "*.tmp", "--exclude=build/"];
     let expected = ["src/a.txt", "src/keep.tmp", "src/s/b.txt", "src/s/build"];
     site.lea(&[&["upload"], &rules[..], &["src", "HOST:/"]].concat())
         .assert_success();
     assert_eq!(files(&site.path("root")), expected);
-    write(&site.path("root"), &TREE);
+    write_files(&site.path("root"), &TREE);
     site.lea(&[&["download", "-d"], &rules[..], &["HOST:src", "back"]].concat())
         .assert_success();
     assert_eq!(files(&site.path("back")), expected);
@@ -72,7 +63,7 @@ fn the_first_rule_that_matches_decides_in_both_directions() {
 #[test]
 fn an_excluded_directory_is_not_looked_into_and_ages_count_for_files() {
     let site = Site::new();
-    write(&site.path(""), &["src/old", "src/new", "src/locked/x"]);
+    write_files(&site.path(""), &["src/old", "src/new", "src/locked/x"]);
     let old = filetime(&site.path("src/old"), 1_000_000_000);
     assert!(old);
     let words = "upload --exclude-older-than 2d -E locked src HOST:/";
@@ -80,7 +71,7 @@ fn an_excluded_directory_is_not_looked_into_and_ages_count_for_files() {
     site.lea(&words).assert_success();
     assert_eq!(files(&site.path("root")), ["src/new"]);
     let words = "download -d --exclude-newer-than 2020-01-01 HOST:src back";
-    write(&site.path("root"), &["src/old"]);
+    write_files(&site.path("root"), &["src/old"]);
     assert!(filetime(&site.path("root/src/old"), 1_000_000_000));
     site.lea(&words.split(' ').collect::<Vec<_>>())
         .assert_success();
@@ -100,7 +91,7 @@ fn filetime(path: &Path, seconds: u64) -> bool {
 #[test]
 fn what_a_list_names_loses_its_directories_or_keeps_what_is_behind_the_base() {
     let site = Site::new();
-    write(&site.path(""), &["p/q/f1", "p/r/f2", "p/d/x", "other"]);
+    write_files(&site.path(""), &["p/q/f1", "p/r/f2", "p/d/x", "other"]);
     fs::write(site.path("list"), "p/q/f1\r\np/r/f2\n\np/d\n").unwrap();
     site.lea(&["upload", "--file-list", "list", "HOST:flat"])
         .assert_success();
@@ -144,7 +135,7 @@ fn what_a_list_names_loses_its_directories_or_keeps_what_is_behind_the_base() {
 #[test]
 fn f24_f28_one_missing_file_of_a_list_fails_alone() {
     let site = Site::new();
-    write(&site.path(""), &["a", "b"]);
+    write_files(&site.path(""), &["a", "b"]);
     let list = "a\nmissing\nno/such/dir\nb\n";
     let sent = lea_with_input(&site, &["upload", "--file-list", "-", "HOST:up"], list);
     assert_eq!(sent.status, 3, "{}", sent.err);
@@ -159,11 +150,11 @@ fn f24_f28_one_missing_file_of_a_list_fails_alone() {
 #[test]
 fn partial_files_are_left_out_with_a_notice_on_either_side() {
     let site = Site::new();
-    write(
+    write_files(
         &site.path(""),
         &["src/a", "src/b.partial", "src/c.partial/x"],
     );
-    write(&site.path("root"), &["src/a", "src/b.partial"]);
+    write_files(&site.path("root"), &["src/a", "src/b.partial"]);
     for words in [
         ["upload", "src", "HOST:up"],
         ["download", "HOST:src", "down"],
@@ -180,7 +171,7 @@ fn partial_files_are_left_out_with_a_notice_on_either_side() {
 #[test]
 fn f24_what_cannot_be_read_there_fails_a_download_here() {
     let site = Site::new();
-    write(&site.path("root"), &["src/a"]);
+    write_files(&site.path("root"), &["src/a"]);
     let pipe = site.path("root/src/pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
     let fetched = site.lea(&["download", "HOST:src", "back"]);
@@ -192,7 +183,7 @@ fn f24_what_cannot_be_read_there_fails_a_download_here() {
 #[test]
 fn pairs_give_every_source_its_name() {
     let site = Site::new();
-    write(&site.path(""), &["p/f1", "p/d/x"]);
+    write_files(&site.path(""), &["p/f1", "p/d/x"]);
     let list = "p/f1\nnew/one\np/d\n/dir\n";
     lea_with_input(&site, &["upload", "--file-pair-list", "-", "HOST:in"], list).assert_success();
     assert_eq!(files(&site.path("root/in")), ["dir/x", "new/one"]);
@@ -211,8 +202,8 @@ fn pairs_give_every_source_its_name() {
 #[test]
 fn f80_names_in_lists_cannot_leave_the_destination_or_the_docroot() {
     let site = Site::new();
-    write(&site.path(""), &["a", "outside"]);
-    write(&site.path("root"), &["in/a"]);
+    write_files(&site.path(""), &["a", "outside"]);
+    write_files(&site.path("root"), &["in/a"]);
     let up = lea_with_input(
         &site,
         &["upload", "--file-pair-list", "-", "HOST:in"],
@@ -232,7 +223,7 @@ fn f80_names_in_lists_cannot_leave_the_destination_or_the_docroot() {
 #[test]
 fn p8_a_list_of_somebody_elses_is_not_read() {
     let site = Site::new();
-    write(&site.path(""), &["a"]);
+    write_files(&site.path(""), &["a"]);
     fs::write(site.path("list"), "a\n").unwrap();
     if std::os::unix::fs::chown(site.path("list"), Some(12_345), None).is_err() {
         return support::skipped("only root can give files away");

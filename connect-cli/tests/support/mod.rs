@@ -298,6 +298,15 @@ pub(crate) fn content(size: usize) -> Vec<u8> {
         .collect()
 }
 
+/// Makes files that hold their own paths, and the directories above them.
+pub(crate) fn write_files(base: &Path, paths: &[&str]) {
+    for path in paths {
+        let path = base.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, path.to_string_lossy().as_bytes()).unwrap();
+    }
+}
+
 /// Names below a directory, with `/` behind directories, sorted.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names = Vec::new();

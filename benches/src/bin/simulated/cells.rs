@@ -19,17 +19,14 @@ const STEP: Duration = Duration::from_millis(10);
 const SLOWEST: f64 = 0.2;
 
 /// Copies over every line, without a target rate; each copy takes `seconds` at the limit. Prints a line of JSON each.
-pub(crate) fn run(seconds: f64, rates: &[u64], rtts: &[u64]) {
-    for mbps in RATES_MBPS
-        .into_iter()
-        .filter(|rate| rates.is_empty() || rates.contains(rate))
-    {
-        for rtt_ms in RTTS_MS
-            .into_iter()
-            .filter(|rtt| rtts.is_empty() || rtts.contains(rtt))
-        {
-            for loss in LOSSES_PERCENT {
-                copy(mbps, rtt_ms, loss, seconds);
+pub(crate) fn run(seconds: f64, only_mbps: Option<u64>, only_rtt_ms: Option<u64>) {
+    let is_wanted = |only: Option<u64>, value| only.is_none_or(|only| only == value);
+    for mbps in RATES_MBPS {
+        for rtt_ms in RTTS_MS {
+            if is_wanted(only_mbps, mbps) && is_wanted(only_rtt_ms, rtt_ms) {
+                for loss in LOSSES_PERCENT {
+                    copy(mbps, rtt_ms, loss, seconds);
+                }
             }
         }
     }

@@ -21,10 +21,8 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize| args.get(index).and_then(|text| text.parse().ok());
     if args.first().is_some_and(|arg| arg == "cells") {
-        let rates: Vec<u64> = number(2).into_iter().collect();
-        let rtts: Vec<u64> = number(3).into_iter().collect();
         let seconds = args.get(1).and_then(|text| text.parse().ok());
-        return cells::run(seconds.unwrap_or(CELL_SECONDS), &rates, &rtts);
+        return cells::run(seconds.unwrap_or(CELL_SECONDS), number(2), number(3));
     }
     fixed(number(0));
 }
