@@ -44,7 +44,7 @@ pub(crate) struct Space {
 const SPACE_LOOK: Duration = Duration::from_secs(1);
 
 impl Space {
-    /// Whether there is enough; a file system that does not tell is written to all the same.
+    /// Whether there is enough; a file system that does not tell has none to spare.
     fn is_enough(&self) -> bool {
         self.root
             .free_space()
