@@ -15,8 +15,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use fasp_core::{MAX_DATAGRAM, SessionId, TransmitBatch, session_id_of};
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc;
 
 use crate::Error;
+
+mod aside;
+
+pub(crate) use aside::Aside;
 
 /// Sessions on one port (protocol §12).
 pub const MAX_SESSIONS: usize = 4096;
@@ -98,6 +103,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Sessions {
     open: HashMap<u64, Arc<Inbox>>,
+    /// Log-ins, which are no sessions yet.
+    aside: HashMap<u64, mpsc::Sender<Inbound>>,
     closed: HashMap<u64, Instant>,
 }
 
@@ -377,7 +384,9 @@ fn dispatch(shared: &Shared, buffer: &mut Vec<u8>, meta: &RecvMeta, at: Instant)
         sessions.open.get(&id.0).cloned()
     });
     let Some(inbox) = session else {
-        shared.unknown.fetch_add(1, Ordering::Relaxed);
+        if !aside::dispatch(shared, buffer, meta, at) {
+            shared.unknown.fetch_add(1, Ordering::Relaxed);
+        }
         return;
     };
     if inbox.bytes.load(Ordering::Relaxed) > QUEUE_BYTES {

@@ -17,6 +17,7 @@ use fasp_net::control::{
         server::{Admission, Endpoint, Limits, UserHandle},
     },
 };
+use fasp_net::port::Port;
 use russh::keys::{PrivateKey, ssh_key::LineEnding, ssh_key::private::Ed25519Keypair};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -136,4 +137,65 @@ async fn behind_tcp_a_key_takes_six_round_trips_to_the_first_answer() {
     })
     .await;
     assert!((6.0..7.0).contains(&round_trips), "{round_trips}");
+}
+
+/// Forwards the first bytes and holds the rest back for ever.
+async fn hold<R, W>(from: R, mut to: W, first: u64)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    tokio::io::copy(&mut from.take(first), &mut to)
+        .await
+        .unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_log_in_needs_tcp_only_as_far_as_the_servers_first_message() {
+    let host_key = HostKey::generate().unwrap();
+    let pin = host_key.fingerprint();
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = TcpListener::bind(any_port).await.unwrap();
+    let udp = Port::bind(any_port).unwrap();
+    let limits = Limits::default();
+    let mut endpoint = Endpoint::start(
+        listener,
+        Some(udp.clone()),
+        host_key,
+        Arc::new(Everybody),
+        limits,
+    )
+    .unwrap();
+    let server = endpoint.local_addr();
+    let near = TcpListener::bind(any_port).await.unwrap();
+    let port = near.local_addr().unwrap().port();
+    let relay = tokio::spawn(async move {
+        let (near, _) = near.accept().await.unwrap();
+        let far = TcpStream::connect(server).await.unwrap();
+        let (near_in, near_out) = near.into_split();
+        let (far_in, far_out) = far.into_split();
+        // The client's identification line; the server's, and its KEXINIT.
+        tokio::join!(hold(near_in, far_out, 30), hold(far_in, near_out, 1500));
+    });
+    let login = tokio::spawn(async move {
+        let credentials = Credentials {
+            password: Some(PasswordSource::Given(Secret::new("x"))),
+            ..Credentials::default()
+        };
+        let timeout = Duration::from_secs(10);
+        let check = HostKeyCheck::Pinned(pin);
+        client::connect("127.0.0.1", port, timeout, "ada", &credentials, check).await
+    });
+    let mut far = tokio::time::timeout(Duration::from_secs(10), endpoint.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    let near = login.await.unwrap().unwrap();
+    let message = Message::from(Heard {
+        session_id: SessionId(1),
+    });
+    near.control.sender.send(message.clone()).await.unwrap();
+    assert_eq!(far.control.receiver.receive().await.unwrap(), Some(message));
+    relay.abort();
 }

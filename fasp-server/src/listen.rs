@@ -18,6 +18,7 @@ use fasp_net::{
     },
     port::Port,
 };
+use tokio::net::TcpListener;
 
 use crate::{Error, ServerSettings, conf::Configuration};
 
@@ -87,14 +88,31 @@ pub(crate) async fn bind(
     let mut last = None;
     for _ in 0..attempts {
         let admission = Arc::clone(admission);
-        let endpoint = Endpoint::bind(listen, host_key.clone(), admission, settings.limits).await?;
-        match udp.bind(listen.ip(), endpoint.local_addr().port()) {
-            Ok(port) => return Ok((endpoint, port)),
+        let (listener, number) = listener(listen).await?;
+        match udp.bind(listen.ip(), number) {
+            Ok(port) => {
+                let doubling = Some(port.clone());
+                let limits = settings.limits;
+                let endpoint =
+                    Endpoint::start(listener, doubling, host_key.clone(), admission, limits)?;
+                return Ok((endpoint, port));
+            }
             // Somebody else has that number for UDP.
             Err(error) => last = Some(error),
         }
     }
     Err(last.map_or_else(|| fasp_net::Error::Busy.into(), Error::from))
+}
+
+/// Returns a listener and its number.
+async fn listener(listen: SocketAddr) -> Result<(TcpListener, u16), Error> {
+    let failed = |source| fasp_net::Error::Listen {
+        address: listen.to_string(),
+        source,
+    };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let number = listener.local_addr().map_err(failed)?.port();
+    Ok((listener, number))
 }
 
 /// Falls back to all IPv4 addresses where the machine has no IPv6.

@@ -13,7 +13,8 @@
 //!
 //! That is 6 with a password and 7 with a key: russh asks the server whether a key would do before it signs, and cannot
 //! be told to sign at once. A server that does not open the channel costs one more, each refused credential one more
-//! and the server's delay. A ticket takes the place of all of them ([`crate::control::resume`]): 2, with TCP's.
+//! and the server's delay. A lost segment costs a time-out only while TCP is opened and identification lines are exchanged:
+//! the rest is doubled (protocol §2.7). A ticket takes the place of all of them ([`crate::control::resume`]): 2, with TCP's.
 
 use std::{
     io,
@@ -21,7 +22,7 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use fasp_core::PathMemory;
@@ -38,8 +39,9 @@ use tokio::{
 
 pub use super::trust::{FirstUse, FirstUseQuestion, HostKeyCheck};
 use super::{
-    IDENTIFICATION, SUBSYSTEM,
+    IDENTIFICATION, SUBSYSTEM, attempts,
     credentials::Credentials,
+    doubled::Doubled,
     login::Login,
     transcript::{Recorded, Transcript},
     trust::{Trust, family},
@@ -132,7 +134,9 @@ pub(in crate::control) async fn log_in(
         check,
     } = who;
     let trust = trust(host, port, check);
-    let (stream, transcript) = Recorded::client(reached.stream);
+    let transcript = Arc::default();
+    let doubled = Doubled::client(reached.stream, &transcript, reached.peer.ip());
+    let stream = Recorded::client(doubled, &transcript);
     let Shaken {
         mut handle,
         pushed,
@@ -244,10 +248,8 @@ pub async fn reach(
         // Each address gets its share of what is left, so that one that swallows everything leaves time for the next.
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let started = Instant::now();
-        match tokio::time::timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                let rtt = started.elapsed();
+        match tokio::time::timeout(share, attempts::connect(*address)).await {
+            Ok(Ok((stream, rtt))) => {
                 // A stream that cannot be told so fails at the first read.
                 drop(stream.set_nodelay(true));
                 return Ok((stream, *address, rtt));
@@ -275,7 +277,7 @@ struct Shaken {
 }
 
 async fn handshake(
-    stream: Recorded<TcpStream>,
+    stream: Recorded<Doubled>,
     trust: Trust,
     timeout: Duration,
 ) -> Result<Shaken, Error> {

@@ -1,7 +1,9 @@
 //! Our own SSH endpoint and the client for it: the `connect` subsystem on TCP 33001.
 
+mod attempts;
 pub mod client;
 pub mod credentials;
+mod doubled;
 pub(in crate::control) mod gate;
 mod host_key;
 mod login;

@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     HostKey, IDENTIFICATION, SUBSYSTEM,
+    doubled::Doubled,
     gate::{Capacity, Gate, Ticket},
     transcript::{Deadlines, Recorded, Transcript},
 };
@@ -36,6 +37,7 @@ use crate::{
             welcome::{self, Welcome},
         },
     },
+    port::Port,
 };
 
 /// Longest user name and password looked at.
@@ -157,10 +159,29 @@ impl Endpoint {
             source,
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let local = listener.local_addr().map_err(failed)?;
+        Self::start(listener, None, host_key, admission, limits)
+    }
+
+    /// Lets users in who come to a listener. Over `port`, log-ins are doubled (protocol §2.7): on a line that loses
+    /// packets they take less time.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] when the listener has no address. Must run on a tokio runtime.
+    pub fn start(
+        listener: TcpListener,
+        port: Option<Port>,
+        host_key: HostKey,
+        admission: Arc<dyn Admission>,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let local = listener.local_addr().map_err(|source| Error::Listen {
+            address: "a listener".into(),
+            source,
+        })?;
         let (queue, accepted) = mpsc::channel(WAITING);
         let service = Arc::new(Service {
-            config: Arc::new(configuration(host_key, limits)),
+            config: Arc::new(configuration(host_key, limits, port.as_ref())),
+            port,
             gate: Gate::new(Capacity {
                 unauthenticated: limits.unauthenticated,
                 per_network: limits.per_network,
@@ -193,12 +214,16 @@ impl Endpoint {
     }
 }
 
-fn configuration(host_key: HostKey, limits: Limits) -> server::Config {
+fn configuration(host_key: HostKey, limits: Limits, port: Option<&Port>) -> server::Config {
+    let identification = match port {
+        Some(port) => format!("{IDENTIFICATION} udp={}", port.local_address().port()),
+        None => IDENTIFICATION.to_owned(),
+    };
     let mut methods = MethodSet::empty();
     methods.push(MethodKind::PublicKey);
     methods.push(MethodKind::Password);
     server::Config {
-        server_id: SshId::Standard(IDENTIFICATION.into()),
+        server_id: SshId::Standard(identification.into()),
         methods,
         auth_rejection_time: limits.refusal,
         // The `none` method only asks which methods there are: nothing can be guessed with it.
@@ -218,6 +243,8 @@ fn configuration(host_key: HostKey, limits: Limits) -> server::Config {
 /// What all connections of an endpoint share.
 struct Service {
     config: Arc<server::Config>,
+    /// Where log-ins are doubled.
+    port: Option<Port>,
     gate: Arc<Gate>,
     deadlines: Deadlines,
     admission: Arc<dyn Admission>,
@@ -287,7 +314,9 @@ impl Service {
         ticket: Ticket,
         began: tokio::time::Instant,
     ) {
-        let (stream, transcript) = Recorded::server(stream, self.deadlines, began);
+        let transcript = Arc::default();
+        let doubled = Doubled::server(stream, &transcript, self.port.clone());
+        let stream = Recorded::server(doubled, &transcript, self.deadlines, began);
         let handler = Handler {
             admission: Arc::clone(&self.admission),
             queue: self.queue.clone(),

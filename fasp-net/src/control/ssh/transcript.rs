@@ -9,7 +9,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -59,6 +59,8 @@ pub(super) struct Transcript {
     authenticated: AtomicBool,
     serving: AtomicBool,
     peer_pushes: AtomicBool,
+    udp_port: OnceLock<u16>,
+    cookie: OnceLock<[u8; 16]>,
 }
 
 impl Transcript {
@@ -82,6 +84,31 @@ impl Transcript {
         self.peer_pushes.load(Ordering::Acquire)
     }
 
+    /// The UDP port that the server's identification line names, where it doubles control bytes (protocol §2.7).
+    pub(super) fn udp_port(&self) -> Option<u16> {
+        self.udp_port.get().copied()
+    }
+
+    /// The random bytes of the server's KEXINIT, once that has gone by.
+    pub(super) fn cookie(&self) -> Option<[u8; 16]> {
+        self.cookie.get().copied()
+    }
+
+    /// Notes what the server has said so far.
+    fn note(&self, server: &Recorder) {
+        if let Some(cookie) = &server.cookie {
+            self.tell(cookie, server.udp_port);
+        }
+    }
+
+    /// Notes the random bytes of the server's KEXINIT, and the UDP port of the line before it.
+    pub(super) fn tell(&self, cookie: &[u8; 16], udp_port: Option<u16>) {
+        if let Some(port) = udp_port {
+            self.udp_port.get_or_init(|| port);
+        }
+        self.cookie.get_or_init(|| *cookie);
+    }
+
     fn is_serving(&self) -> bool {
         self.serving.load(Ordering::Acquire)
     }
@@ -101,6 +128,10 @@ struct Recorder {
     state: State,
     /// The identification line has the comment that announces it.
     pushes: bool,
+    /// What another comment of it says.
+    udp_port: Option<u16>,
+    /// The random bytes of KEXINIT.
+    cookie: Option<[u8; 16]>,
 }
 
 /// `Identification -> Packets -> Encrypted`
@@ -125,6 +156,8 @@ impl Recorder {
             parsed: 0,
             state: State::Identification,
             pushes: false,
+            udp_port: None,
+            cookie: None,
         }
     }
 
@@ -159,8 +192,10 @@ impl Recorder {
         }
         let Some(end) = end else { return Ok(false) };
         if rest.starts_with(b"SSH-") {
-            let mut comments = rest[..end].trim_ascii_end().split(|b| *b == b' ').skip(1);
-            self.pushes = comments.any(|comment| comment == b"push");
+            for comment in rest[..end].trim_ascii_end().split(|b| *b == b' ').skip(1) {
+                self.pushes |= comment == b"push";
+                self.udp_port = self.udp_port.or_else(|| udp_port(comment));
+            }
             self.state = State::Packets;
         } else if self.parsed + end > MAX_BEFORE_IDENTIFICATION {
             return Err(refused("no identification"));
@@ -186,12 +221,23 @@ impl Recorder {
             KEXINIT if !offers_strict(packet, self.strict_mark) => {
                 return Err(refused("no strict key exchange offered"));
             }
+            KEXINIT => self.cookie = packet.get(2..18).and_then(|c| c.try_into().ok()),
             NEWKEYS => self.state = State::Encrypted,
             _ => {}
         }
         self.parsed += 4 + length;
         Ok(true)
     }
+}
+
+/// Reads the comment that names the server's UDP port (protocol §2.7).
+fn udp_port(comment: &[u8]) -> Option<u16> {
+    let number = comment.strip_prefix(b"udp=")?;
+    std::str::from_utf8(number)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|port| *port != 0)
 }
 
 /// Looks for the mark among the key exchange methods: after padding length, message number and a 16-byte cookie.
@@ -248,16 +294,17 @@ pub(super) struct Recorded<S> {
 
 impl<S> Recorded<S> {
     /// Wraps the client's end.
-    pub(super) fn client(stream: S) -> (Self, Arc<Transcript>) {
-        Self::new(stream, Side::Client, None)
+    pub(super) fn client(stream: S, transcript: &Arc<Transcript>) -> Self {
+        Self::new(stream, transcript, Side::Client, None)
     }
 
     /// Wraps the server's end of a connection that was accepted at `began`.
     pub(super) fn server(
         stream: S,
+        transcript: &Arc<Transcript>,
         deadlines: Deadlines,
         began: Instant,
-    ) -> (Self, Arc<Transcript>) {
+    ) -> Self {
         let probation = Probation {
             end: began + deadlines.authentication,
             extended: false,
@@ -265,24 +312,27 @@ impl<S> Recorded<S> {
             timer: Box::pin(tokio::time::sleep_until(began + deadlines.identification)),
             read: 0,
         };
-        Self::new(stream, Side::Server, Some(probation))
+        Self::new(stream, transcript, Side::Server, Some(probation))
     }
 
-    fn new(stream: S, side: Side, probation: Option<Probation>) -> (Self, Arc<Transcript>) {
-        let transcript = Arc::new(Transcript::default());
+    fn new(
+        stream: S,
+        transcript: &Arc<Transcript>,
+        side: Side,
+        probation: Option<Probation>,
+    ) -> Self {
         let peer = match side {
             Side::Client => Side::Server,
             Side::Server => Side::Client,
         };
-        let recorded = Self {
+        Self {
             stream,
-            transcript: Arc::clone(&transcript),
+            transcript: Arc::clone(transcript),
             incoming: Recorder::new(peer),
             outgoing: Recorder::new(side),
             side,
             probation,
-        };
-        (recorded, transcript)
+        }
     }
 
     fn publish_binding(&mut self) {
@@ -361,6 +411,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
                 if this.incoming.pushes {
                     this.transcript.peer_pushes.store(true, Ordering::Release);
                 }
+                if this.side == Side::Client {
+                    this.transcript.note(&this.incoming);
+                }
                 this.publish_binding();
             }
         }
@@ -381,6 +434,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
             && this.outgoing.state != State::Encrypted
         {
             this.outgoing.record(&data[..written])?;
+            if this.side == Side::Server {
+                this.transcript.note(&this.outgoing);
+            }
             this.publish_binding();
         }
         polled

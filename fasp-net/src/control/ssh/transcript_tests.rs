@@ -1,5 +1,5 @@
 use super::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 fn packet(payload: &[u8]) -> Vec<u8> {
     let padding = 4 + (8 - (5 + payload.len() + 4) % 8) % 8;
@@ -38,12 +38,17 @@ fn deadlines(identification: u64, authentication: u64) -> Deadlines {
     }
 }
 
+fn server(stream: DuplexStream, transcript: &Arc<Transcript>) -> Recorded<DuplexStream> {
+    Recorded::server(stream, transcript, deadlines(10, 30), Instant::now())
+}
+
 #[tokio::test]
 async fn both_ends_hash_the_same_bytes_however_they_are_cut() {
     for size in [1, 7, 1000] {
         let (near, far) = tokio::io::duplex(size);
-        let (mut near, near_transcript) = Recorded::client(near);
-        let (mut far, far_transcript) = Recorded::server(far, deadlines(10, 30), Instant::now());
+        let (near_transcript, far_transcript) = (Arc::default(), Arc::default());
+        let mut near = Recorded::client(near, &near_transcript);
+        let mut far = server(far, &far_transcript);
         let (from_client, from_server) = (clear(CLIENT), clear(SERVER));
         let secret = [0xaa; 50];
         let client = async {
@@ -106,7 +111,8 @@ fn f72_oversize_lines_packets_and_handshakes_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn w37_one_deadline_however_the_bytes_trickle() {
     let (mut near, far) = tokio::io::duplex(100);
-    let (mut far, transcript) = Recorded::server(far, deadlines(10, 30), Instant::now());
+    let transcript = Arc::default();
+    let mut far = server(far, &transcript);
     let trickle = tokio::spawn(async move {
         near.write_all(b"SSH-2.0-x\r\n").await.unwrap();
         while near.write_all(&packet(&[2, 0])).await.is_ok() {
@@ -131,7 +137,7 @@ async fn w37_one_deadline_however_the_bytes_trickle() {
 #[tokio::test(start_paused = true)]
 async fn w37_silence_before_the_identification_ends_after_ten_seconds() {
     let (_near, far) = tokio::io::duplex(100);
-    let (mut far, _) = Recorded::server(far, deadlines(10, 30), Instant::now());
+    let mut far = server(far, &Arc::default());
     let started = Instant::now();
     let error = far.read(&mut [0; 10]).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -142,7 +148,8 @@ async fn w37_silence_before_the_identification_ends_after_ten_seconds() {
 async fn unauthenticated_peers_send_256_kib_at_most() {
     for authenticated in [false, true] {
         let (mut near, far) = tokio::io::duplex(10_000);
-        let (mut far, transcript) = Recorded::server(far, deadlines(10, 30), Instant::now());
+        let transcript = Arc::default();
+        let mut far = server(far, &transcript);
         tokio::spawn(async move {
             near.write_all(&clear(CLIENT)).await.unwrap();
             while near.write_all(&[0; 1000]).await.is_ok() {}

@@ -1,0 +1,281 @@
+//! A stream whose first bytes travel twice, by TCP and in datagrams (protocol §2.7).
+//!
+//! A handshake is a handful of lone segments, one a round trip: when one is lost nothing behind it tells TCP so, and its
+//! timer costs two or three round trips. A copy in a datagram arrives nearly always when the segment does not. The
+//! reader takes each byte from whichever comes first. Without UDP nothing changes.
+
+mod ahead;
+mod carrier;
+mod datagram;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use self::{
+    ahead::Ahead,
+    carrier::Carrier,
+    datagram::{From, Keys, MAX_PIECE},
+};
+use super::transcript::Transcript;
+use crate::port::Port;
+
+/// Bytes of each direction that are doubled: a log-in, and the first messages behind it.
+const LIMIT: u64 = 64 * 1024;
+/// Receptions looked at in one go.
+const MAX_RECEPTIONS: usize = 64;
+/// Bytes of TCP that are thrown away in one go, because they have been here before.
+const SCRATCH: usize = 4096;
+
+/// A TCP stream with a second way for its first bytes.
+#[derive(Debug)]
+pub(super) struct Doubled<S = TcpStream> {
+    stream: S,
+    transcript: Arc<Transcript>,
+    state: State,
+    from: From,
+    /// Bytes handed to the reader, and taken from TCP: less than that while datagrams are ahead.
+    read: u64,
+    read_by_tcp: u64,
+    written: u64,
+}
+
+/// `Waiting -> Active -> Over`, or `Waiting -> Over` where there is no second way
+#[derive(Debug)]
+enum State {
+    /// Until the handshake has told what it takes; with what was written meanwhile.
+    Waiting {
+        way: Way,
+        written: Vec<u8>,
+    },
+    Active(Box<Active>),
+    Over,
+}
+
+/// How to find the second way.
+#[derive(Debug)]
+enum Way {
+    /// The server at this address, at the port that it tells.
+    ToServer(IpAddr),
+    /// A port of ours.
+    OnPort(Port),
+}
+
+#[derive(Debug)]
+struct Active {
+    from: From,
+    keys: Keys,
+    carrier: Carrier,
+    ahead: Ahead,
+}
+
+impl Active {
+    fn open(way: &Way, cookie: &[u8; 16], transcript: &Transcript, from: From) -> Option<Self> {
+        let keys = Keys::derive(cookie);
+        let carrier = match way {
+            Way::ToServer(ip) => {
+                let server = SocketAddr::new(*ip, transcript.udp_port()?);
+                Carrier::to_server(server).ok()?
+            }
+            Way::OnPort(port) => Carrier::on_port(port, &keys)?,
+        };
+        Some(Self {
+            from,
+            keys,
+            carrier,
+            ahead: Ahead::default(),
+        })
+    }
+
+    /// Sends copies of bytes that stand at `start` of the stream, or one empty datagram.
+    fn send(&self, start: u64, bytes: &[u8]) {
+        let mut rest = bytes;
+        loop {
+            let offset = start + (bytes.len() - rest.len()) as u64;
+            let (piece, behind) = rest.split_at(rest.len().min(MAX_PIECE));
+            if offset + piece.len() as u64 > LIMIT {
+                return;
+            }
+            // Below the limit, so it fits.
+            self.carrier
+                .send(&self.keys.seal(self.from, offset as u32, piece));
+            if behind.is_empty() {
+                return;
+            }
+            rest = behind;
+        }
+    }
+}
+
+impl<S> Doubled<S> {
+    /// Wraps the client's end; `peer` is where TCP leads.
+    pub(super) fn client(stream: S, transcript: &Arc<Transcript>, peer: IpAddr) -> Self {
+        let way = Some(Way::ToServer(peer));
+        Self::new(stream, transcript, From::Client, way)
+    }
+
+    /// Wraps the server's end; without a port only TCP is used.
+    pub(super) fn server(stream: S, transcript: &Arc<Transcript>, port: Option<Port>) -> Self {
+        Self::new(stream, transcript, From::Server, port.map(Way::OnPort))
+    }
+
+    fn new(stream: S, transcript: &Arc<Transcript>, from: From, way: Option<Way>) -> Self {
+        let state = way.map_or(State::Over, |way| State::Waiting {
+            way,
+            written: Vec::new(),
+        });
+        Self {
+            stream,
+            transcript: Arc::clone(transcript),
+            state,
+            from,
+            read: 0,
+            read_by_tcp: 0,
+            written: 0,
+        }
+    }
+
+    /// Returns the second way while it is there, and opens it as soon as the handshake allows.
+    fn active(&mut self) -> Option<&mut Active> {
+        if let State::Waiting { way, written } = &self.state
+            && let Some(cookie) = self.transcript.cookie()
+        {
+            let active = Active::open(way, &cookie, &self.transcript, self.from);
+            self.state = active.map_or(State::Over, |active| {
+                // What was said before, or nothing: the server learns at once where copies of its own go.
+                active.send(0, written);
+                State::Active(Box::new(active))
+            });
+        }
+        if self.written >= LIMIT && self.read >= LIMIT {
+            self.state = State::Over;
+        }
+        match &mut self.state {
+            State::Active(active) => Some(active),
+            State::Waiting { .. } | State::Over => None,
+        }
+    }
+
+    /// Takes what came in datagrams; returns whether that gave the reader something.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> bool {
+        let (from, read) = (self.from.other(), self.read);
+        let Some(Active {
+            keys,
+            carrier,
+            ahead,
+            ..
+        }) = self.active()
+        else {
+            return false;
+        };
+        let mut is_over = false;
+        for left in (0..MAX_RECEPTIONS).rev() {
+            match carrier.poll_receive(cx) {
+                Poll::Ready(Some(received)) => {
+                    for datagram in received.bytes.chunks(received.stride) {
+                        if let Some((offset, bytes)) = keys.open(from, datagram) {
+                            carrier.heard_from(received.from);
+                            ahead.insert(read, offset, bytes);
+                        }
+                    }
+                }
+                Poll::Ready(None) => {
+                    is_over = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+            if left == 0 {
+                cx.waker().wake_by_ref();
+            }
+        }
+        let taken = ahead.take(read, buf.initialize_unfilled());
+        buf.advance(taken);
+        self.read += taken as u64;
+        if is_over {
+            self.state = State::Over;
+        }
+        taken > 0
+    }
+
+    /// Sends copies of bytes that TCP has just taken, or keeps them until that can be.
+    fn double(&mut self, bytes: &[u8]) {
+        let start = self.written;
+        self.written += bytes.len() as u64;
+        if self.written > LIMIT && matches!(self.state, State::Waiting { .. }) {
+            self.state = State::Over;
+        }
+        match &mut self.state {
+            State::Waiting { written, .. } => written.extend_from_slice(bytes),
+            State::Active(active) => active.send(start, bytes),
+            State::Over => {}
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Doubled<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.read_ahead(cx, buf) {
+            return Poll::Ready(Ok(()));
+        }
+        while this.read_by_tcp < this.read {
+            let mut scratch = [0; SCRATCH];
+            let wanted = (this.read - this.read_by_tcp).min(SCRATCH as u64) as usize;
+            let mut old = ReadBuf::new(&mut scratch[..wanted]);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut old))?;
+            if old.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            this.read_by_tcp += old.filled().len() as u64;
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let read = (buf.filled().len() - before) as u64;
+        this.read += read;
+        this.read_by_tcp += read;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Doubled<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.active();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, data))?;
+        this.double(&data[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // A server's KEXINIT may be among what is flushed: the client may answer it by either way from now on.
+        this.active();
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[path = "../doubled_tests.rs"]
+mod tests;
