@@ -35,8 +35,11 @@ pub(crate) struct MtuDiscovery {
     /// The largest size that ever arrived on this path, and how long the next search for it waits.
     arrived: u16,
     again: Duration,
+    /// Full-size losses behind the last full datagram that arrived.
     full_losses: u32,
-    small_arrived: bool,
+    /// When the latest datagrams that arrived were sent, full and small ones.
+    full_arrived: Option<Instant>,
+    small_arrived: Option<Instant>,
 }
 
 impl MtuDiscovery {
@@ -53,7 +56,8 @@ impl MtuDiscovery {
             arrived: BASE_DATAGRAM as u16,
             again: SEARCH_SOON,
             full_losses: 0,
-            small_arrived: false,
+            full_arrived: None,
+            small_arrived: None,
         };
         discovery.begin();
         discovery
@@ -171,21 +175,27 @@ impl MtuDiscovery {
         }
     }
 
-    /// Feeds the black-hole rule with the fate of a datagram. True when the size fell back.
-    pub(crate) fn on_fate(&mut self, size: u16, delivered: bool) -> bool {
-        if self.current <= BASE_DATAGRAM as u16 {
+    /// A datagram that was sent at this moment has arrived.
+    pub(crate) fn on_delivered(&mut self, sent: Instant, size: u16) {
+        if size <= BASE_DATAGRAM as u16 {
+            self.small_arrived = Some(sent).max(self.small_arrived);
+        } else if Some(sent) >= self.full_arrived {
+            self.full_arrived = Some(sent);
+            self.full_losses = 0;
+        }
+    }
+
+    /// A datagram that was sent at this moment is lost. True when the size fell back.
+    ///
+    /// Losses are told many at a time and behind what arrived in their midst, so only those count behind which no full
+    /// datagram has arrived: in a black hole that is all of them, and hardly ever a few of random ones.
+    pub(crate) fn on_lost(&mut self, sent: Instant, size: u16) -> bool {
+        let base = BASE_DATAGRAM as u16;
+        if self.current <= base || size <= base || self.full_arrived >= Some(sent) {
             return false;
         }
-        match (size > BASE_DATAGRAM as u16, delivered) {
-            (true, true) => {
-                self.full_losses = 0;
-                self.small_arrived = false;
-            }
-            (true, false) => self.full_losses += 1,
-            (false, true) => self.small_arrived = true,
-            (false, false) => {}
-        }
-        if self.full_losses < BLACK_HOLE || !self.small_arrived {
+        self.full_losses += 1;
+        if self.full_losses < BLACK_HOLE || self.small_arrived <= self.full_arrived {
             return false;
         }
         self.fall_back();
@@ -214,7 +224,8 @@ impl MtuDiscovery {
         self.too_large = self.current + 1;
         self.current = BASE_DATAGRAM as u16;
         self.full_losses = 0;
-        self.small_arrived = false;
+        // What was sent before and is lost later says nothing about what follows.
+        self.full_arrived = self.full_arrived.max(self.small_arrived);
         self.search_at = None;
     }
 }
@@ -258,33 +269,59 @@ mod tests {
         }
     }
 
-    #[test]
-    fn f50_a_black_hole_falls_back_to_the_base_but_plain_loss_does_not() {
+    /// A search that finds the whole of 1,472 bytes.
+    fn found(now: Instant) -> MtuDiscovery {
         let mut mtu = MtuDiscovery::new(1472);
-        let now = Instant::now();
         while let Some(size) = mtu.next_probe(now) {
             mtu.on_probe_delivered(now, size);
         }
-        for _ in 0..50 {
+        mtu
+    }
+
+    /// Sends full datagrams and a small one into a black hole, a millisecond apart; returns when it was noticed.
+    fn black_hole(mtu: &mut MtuDiscovery, from: Instant) -> Option<usize> {
+        mtu.on_delivered(from + Duration::from_millis(1), 100);
+        (2..50).position(|ms| mtu.on_lost(from + Duration::from_millis(ms), 1472))
+    }
+
+    #[test]
+    fn f50_a_black_hole_falls_back_to_the_base() {
+        let now = Instant::now();
+        let mut mtu = found(now);
+        for ms in 1..=50 {
+            let sent = now + Duration::from_millis(ms);
             assert!(
-                !mtu.on_fate(1472, false),
+                !mtu.on_lost(sent, 1472),
                 "everything is lost: not the size's fault"
             );
         }
-        assert!(mtu.on_fate(100, true));
+        let mut mtu = found(now);
+        mtu.on_delivered(now, 1472);
+        assert_eq!(black_hole(&mut mtu, now), Some(BLACK_HOLE as usize - 1));
         assert_eq!(mtu.current(), 1200);
     }
 
     #[test]
+    fn f50_plain_loss_is_no_black_hole_however_it_is_reported() {
+        let now = Instant::now();
+        let mut mtu = found(now);
+        // Reports of a second each, with a tenth lost: first what arrived, then all that did not.
+        for report in 0..100u64 {
+            let at = |n: u64| now + Duration::from_millis(report * 1000 + n);
+            for n in (0..1000).filter(|n| n % 10 != 3) {
+                mtu.on_delivered(at(n), if n % 50 == 0 { 100 } else { 1472 });
+            }
+            for n in (0..1000).filter(|n| n % 10 == 3) {
+                assert!(!mtu.on_lost(at(n), 1472), "report {report}");
+            }
+        }
+    }
+
+    #[test]
     fn a_size_that_has_arrived_before_is_looked_for_again_soon() {
-        let (mut mtu, mut now) = (MtuDiscovery::new(1472), Instant::now());
-        while let Some(size) = mtu.next_probe(now) {
-            mtu.on_probe_delivered(now, size);
-        }
-        for _ in 0..BLACK_HOLE {
-            mtu.on_fate(1472, false);
-        }
-        assert!(mtu.on_fate(100, true));
+        let mut now = Instant::now();
+        let mut mtu = found(now);
+        assert!(black_hole(&mut mtu, now).is_some());
         // A full queue takes every probe of the search.
         while let Some(size) = mtu.next_probe(now) {
             mtu.on_probe_lost(now, size, 0.3);

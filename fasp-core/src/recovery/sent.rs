@@ -60,6 +60,7 @@ pub(crate) struct Delivered {
 /// A datagram declared lost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lost {
+    pub(crate) at: Instant,
     pub(crate) size: u16,
     pub(crate) content: Content,
     /// Its content has been sent again already, by the tail.
@@ -243,6 +244,7 @@ impl SentLog {
                 self.in_flight -= 1;
                 self.content_in_flight -= u64::from(is_repeatable(entry.content));
                 on_lost(Lost {
+                    at: entry.at,
                     size: entry.size,
                     content: entry.content,
                     repeated: entry.repeated,

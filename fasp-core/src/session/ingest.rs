@@ -402,7 +402,7 @@ impl Session {
                 } => pages_out.on_delivered(number, offset, length),
                 Content::Probe { size } => return mtu.on_probe_delivered(now, size),
             }
-            mtu.on_fate(delivered.size, true);
+            mtu.on_delivered(delivered.at, delivered.size);
         });
         result.map_err(|_| ())
     }
@@ -416,6 +416,7 @@ impl Session {
         self.sent.lose_before(before, |l| lost.push(l));
         let mut bytes = 0;
         for Lost {
+            at,
             size,
             content,
             repeated,
@@ -427,7 +428,7 @@ impl Session {
             }
             bytes += u64::from(size) + WIRE_OVERHEAD;
             self.statistics.datagrams_lost += 1;
-            self.mtu.on_fate(size, false);
+            self.mtu.on_lost(at, size);
             if !repeated {
                 self.requeue(content, 1);
             }
