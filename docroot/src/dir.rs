@@ -212,6 +212,15 @@ impl Dir {
         with_suffix(name, self.root().suffixes().partial())
     }
 
+    /// What a checkpoint is called until it replaces the former one: the partial of a name that nothing is published
+    /// under.
+    pub(crate) fn next_checkpoint_name(&self, name: &[u8]) -> Vec<u8> {
+        with_suffix(
+            &self.checkpoint_name(name),
+            self.root().suffixes().partial(),
+        )
+    }
+
     pub(crate) fn checkpoint_name(&self, name: &[u8]) -> Vec<u8> {
         with_suffix(name, self.root().suffixes().checkpoint())
     }

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod checkpoint;
 mod dir;
 mod edit;
 mod error;
@@ -54,6 +55,7 @@ mod view;
 mod walk;
 
 pub use attributes::{Attributes, FileKind, Identity, Metadata, Timestamp};
+pub use checkpoint::PartialHandle;
 pub use dir::Dir;
 pub use edit::EditFile;
 pub use error::{Error, NameFault, Result};

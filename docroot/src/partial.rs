@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, FlockOperation, Gid, Mode, OFlags, fchmod, fchown, flock, fstat, ftruncate, futimens,
@@ -10,6 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind, Identity, Metadata, permission_bits};
+use crate::checkpoint::{Companion, PartialHandle};
 use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::publish::{Existing, Finished};
@@ -61,12 +63,12 @@ impl PartialOptions {
 
 /// A file under its temporary name, locked against other writers.
 ///
-/// Dropping it removes it, unless [`Partial::keep`] was called.
+/// Dropping it removes it, unless [`Partial::keep`] was called or a checkpoint was stored.
 #[derive(Debug)]
 pub struct Partial {
     // Dropped before the descriptor, so that the name is gone before the lock is.
     unpublished: Unpublished,
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     resumed: u64,
 }
 
@@ -77,7 +79,8 @@ pub(crate) struct Unpublished {
     /// The final name.
     pub(crate) name: Box<[u8]>,
     pub(crate) temporary: Box<[u8]>,
-    pub(crate) keep: bool,
+    /// Of a file that is written in several steps.
+    pub(crate) companion: Option<Arc<Companion>>,
     /// The state of the file system's sync errors before the first byte was written (D-6).
     mark: u64,
     /// A sync failed: what the page cache says is not what the disk says (D-6).
@@ -92,10 +95,17 @@ impl Unpublished {
             dir: dir.clone(),
             name,
             temporary,
-            keep: false,
+            companion: None,
             mark,
             distrusted: false,
         }
+    }
+
+    /// One that may be kept and continued.
+    fn continuable(dir: &Dir, name: &[u8], temporary: Vec<u8>) -> Self {
+        let mut new = Self::new(dir, name, temporary);
+        new.companion = Some(Arc::default());
+        new
     }
 
     /// Notes that the bytes cannot be trusted any more.
@@ -105,14 +115,31 @@ impl Unpublished {
 
     /// Returns true if a sync failed since the file was begun.
     pub(crate) fn is_distrusted(&self) -> bool {
-        self.distrusted || self.dir.filesystem().failed_since(self.mark)
+        self.distrusted
+            || self.companion.as_ref().is_some_and(|c| c.is_distrusted())
+            || self.dir.filesystem().failed_since(self.mark)
+    }
+
+    /// Removes the checkpoint, now that the file has its final name or is to be removed.
+    pub(crate) fn forget_checkpoint(&self) -> Result<()> {
+        match &self.companion {
+            Some(companion) => companion.forget(&self.dir, &self.name),
+            None => Ok(()),
+        }
     }
 }
 
 impl Drop for Unpublished {
     fn drop(&mut self) {
-        if !self.temporary.is_empty() && (!self.keep || self.is_distrusted()) {
-            // What cannot be removed now is replaced by the next attempt.
+        if self.temporary.is_empty() {
+            return;
+        }
+        let is_kept = self.companion.as_ref().is_some_and(|c| c.is_kept());
+        if is_kept && !self.is_distrusted() {
+            give_back(&self.dir, &self.temporary);
+        } else if self.forget_checkpoint().is_ok() {
+            // What cannot be removed now is replaced by the next attempt. A partial whose checkpoint stays has to stay,
+            // so that nothing else gets its place (D-3).
             let _ = self.dir.unlink(&self.temporary);
         }
     }
@@ -135,6 +162,10 @@ impl Dir {
         self.check_final_name(name)?;
         let temporary = self.partial_name(name);
         for _ in 0..MAX_ATTEMPTS {
+            if !options.resume || self.stat(&temporary)?.is_none() {
+                // Nothing may speak of a file that begins now (D-3).
+                self.unlink_checkpoint(name)?;
+            }
             let (file, resumed) = match self.create_locked(&temporary, options.mode)? {
                 Some(file) => (file, 0),
                 None => match self.take_over(&temporary, options.resume)? {
@@ -142,14 +173,17 @@ impl Dir {
                     None => continue,
                 },
             };
-            let mut unpublished = Unpublished::new(self, name, temporary);
+            let unpublished = Unpublished::continuable(self, name, temporary);
+            let companion = unpublished.companion.as_ref();
             // What was received before outlives a disk that is full now.
-            unpublished.keep = resumed > 0;
+            if let Some(companion) = companion.filter(|_| resumed > 0) {
+                companion.note_stored();
+                companion.keep();
+            }
             reserve(&file, options.size_hint)?;
-            unpublished.keep = false;
             return Ok(Partial {
                 unpublished,
-                file,
+                file: Arc::new(file),
                 resumed,
             });
         }
@@ -167,11 +201,11 @@ impl Dir {
         let file = self
             .create_locked(&temporary, options.mode)?
             .ok_or(Error::InUse)?;
-        let unpublished = Unpublished::new(self, name, temporary);
+        let unpublished = Unpublished::continuable(self, name, temporary);
         reserve(&file, options.size_hint)?;
         Ok(Partial {
             unpublished,
-            file,
+            file: Arc::new(file),
             resumed: 0,
         })
     }
@@ -296,12 +330,7 @@ impl Partial {
     /// # Errors
     /// [`Error::Read`].
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        loop {
-            match rustix::io::pread(&self.file, &mut *buffer, offset) {
-                Err(Errno::INTR) => {}
-                result => return result.map_err(Error::read),
-            }
-        }
+        read_at(&self.file, buffer, offset)
     }
 
     /// Makes the bytes written so far durable, so that a checkpoint may claim them.
@@ -314,7 +343,35 @@ impl Partial {
 
     /// Leaves the partial on the disk when it is dropped unpublished, so that it can be resumed.
     pub fn keep(&mut self) {
-        self.unpublished.keep = true;
+        if let Some(companion) = &self.unpublished.companion {
+            companion.keep();
+        }
+    }
+
+    /// Returns a handle for threads that sync, checkpoint and verify what is written here. The lock lasts as long as
+    /// any of them.
+    pub fn handle(&self) -> PartialHandle {
+        let Unpublished { dir, name, .. } = &self.unpublished;
+        let companion = self.unpublished.companion.clone().unwrap_or_default();
+        PartialHandle::new(&self.file, dir, name, &companion)
+    }
+
+    /// Removes the checkpoint; handles made before cannot store one any more, and the partial is not kept.
+    ///
+    /// # Errors
+    /// Those of removing it: then what it claims has to stay as it is.
+    pub fn forget_checkpoint(&self) -> Result<()> {
+        self.unpublished.forget_checkpoint()
+    }
+
+    /// Gives up what was written so far, its checkpoint first, and begins anew.
+    ///
+    /// # Errors
+    /// As [`Partial::forget_checkpoint`] and [`Partial::set_len`].
+    pub fn restart(&self, size_hint: u64) -> Result<()> {
+        self.forget_checkpoint()?;
+        self.set_len(0)?;
+        reserve(&self.file, size_hint)
     }
 
     /// Sets metadata and hands the file over for publishing under its final name.
@@ -355,6 +412,27 @@ pub(crate) fn create_new(dir: &Dir, name: &[u8], mode: Mode) -> Result<OwnedFd, 
         match openat(dir.as_fd(), name, flags, mode) {
             Err(Errno::INTR) => {}
             result => return result,
+        }
+    }
+}
+
+/// Gives back what was reserved and not written (D-12). Nobody writes: the lock is still held, by a writer that is done.
+fn give_back(dir: &Dir, name: &[u8]) {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if let Ok(file) = openat(dir.as_fd(), name, flags, Mode::empty())
+        && let Ok(stat) = fstat(&file)
+        && let Ok(size) = u64::try_from(stat.st_size)
+    {
+        // A file system that cannot give it back keeps it until the file is continued.
+        ftruncate(&file, size).ok();
+    }
+}
+
+pub(crate) fn read_at(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    loop {
+        match rustix::io::pread(file, &mut *buffer, offset) {
+            Err(Errno::INTR) => {}
+            result => return result.map_err(Error::read),
         }
     }
 }

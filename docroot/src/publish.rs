@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, linkat, openat, renameat};
@@ -37,7 +38,7 @@ pub struct Finished {
     // Dropped before the descriptor, so that the name is gone before the lock is.
     unpublished: Unpublished,
     /// Open and locked if it was a partial; closed already if it was made in one go.
-    file: Option<OwnedFd>,
+    file: Option<Arc<OwnedFd>>,
     existing: Existing,
     metadata_applied: bool,
 }
@@ -45,7 +46,7 @@ pub struct Finished {
 impl Finished {
     pub(crate) fn new(
         unpublished: Unpublished,
-        file: Option<OwnedFd>,
+        file: Option<Arc<OwnedFd>>,
         existing: Existing,
         metadata_applied: bool,
     ) -> Self {
@@ -217,6 +218,12 @@ impl<T> CommitGroup<T> {
             }
         }
         sync_names(&items, &mut results);
+        for ((_, item), result) in items.iter().zip(&results) {
+            if let (Item::File(file), Ok(())) = (item, result) {
+                // One that stays speaks of a file that is gone: the next writer of that name removes it.
+                file.unpublished.forget_checkpoint().ok();
+            }
+        }
         items
             .into_iter()
             .map(|(token, _)| token)

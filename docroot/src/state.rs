@@ -41,7 +41,13 @@ impl Dir {
     /// Those of a failed write; the former content is still there then.
     pub fn store(&self, name: &[u8], content: &[u8]) -> Result<()> {
         self.check_name(name)?;
-        let mut unpublished = Unpublished::new(self, name, self.temporary_name());
+        self.replace(name, self.temporary_name(), content)?;
+        self.sync()
+    }
+
+    /// Replaces a file by way of another name; which of the two survives is open until the directory is synced.
+    fn replace(&self, name: &[u8], temporary: Vec<u8>, content: &[u8]) -> Result<()> {
+        let mut unpublished = Unpublished::new(self, name, temporary);
         let file = create_new(self, &unpublished.temporary, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| Error::open(errno, Error::Write))?;
         write_all_at(&file, content, 0)?;
@@ -53,7 +59,17 @@ impl Dir {
             }
         })?;
         unpublished.temporary = Box::default();
-        self.sync()
+        Ok(())
+    }
+
+    /// Replaces a checkpoint. The former one is as true, so the directory is not synced.
+    pub(crate) fn write_checkpoint(&self, name: &[u8], content: &[u8]) -> Result<()> {
+        let next = self.next_checkpoint_name(name);
+        match self.unlink(&next) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(Error::open(errno, Error::Write)),
+        }
+        self.replace(&self.checkpoint_name(name), next, content)
     }
 
     /// Returns the checkpoint that lies beside the partial of `name`, if there is one.
@@ -66,7 +82,8 @@ impl Dir {
 
     /// Replaces the checkpoint that lies beside the partial of `name`.
     ///
-    /// It may claim only bytes that [`Partial::sync`](crate::Partial::sync) made durable (D-3).
+    /// It may claim only bytes that a sync made durable (D-3). While there is a [`Partial`](crate::Partial), this is the
+    /// business of a [`PartialHandle`](crate::PartialHandle).
     ///
     /// # Errors
     /// As [`Dir::store`].

@@ -9,9 +9,11 @@ const ALL_ONES: u64 = u64::MAX;
 /// The polynomial "1" in reflected bit order.
 const ONE: u64 = 1 << 63;
 
-/// Accumulates the digest of one file of known size.
+/// Accumulates the digest of one file of known size: CRC-64/NVME, from pieces in any order (protocol §9.5).
+///
+/// What has not been added counts as zeros, so that the digest of a part of a file has a meaning of its own.
 #[derive(Clone)]
-pub(crate) struct FileDigest {
+pub struct FileDigest {
     size: u64,
     /// Sum of the finished runs.
     sum: u64,
@@ -30,7 +32,8 @@ impl std::fmt::Debug for FileDigest {
 }
 
 impl FileDigest {
-    pub(crate) fn new(size: u64) -> Self {
+    /// Begins the digest of a file of this many bytes.
+    pub fn new(size: u64) -> Self {
         Self {
             size,
             sum: 0,
@@ -41,7 +44,7 @@ impl FileDigest {
     }
 
     /// Adds bytes that were not added before.
-    pub(crate) fn add(&mut self, offset: u64, bytes: &[u8]) {
+    pub fn add(&mut self, offset: u64, bytes: &[u8]) {
         if offset != self.run_end {
             self.fold();
             self.run_start = offset;
@@ -51,11 +54,16 @@ impl FileDigest {
         self.run_end += bytes.len() as u64;
     }
 
-    /// Returns the digest once every byte has been added exactly once.
-    pub(crate) fn finish(mut self) -> u64 {
+    /// Adds what another digest of the same file was given: bytes that were not added here.
+    pub fn add_digest(&mut self, digest: u64) {
+        self.sum ^= digest ^ conditioning(self.size);
+    }
+
+    /// Returns the digest of the file, with zeros where nothing was added.
+    pub fn finish(mut self) -> u64 {
         self.fold();
         // Back to the conditioned form that everybody else computes.
-        self.sum ^ multiply(ALL_ONES, power_of_x(self.size)) ^ ALL_ONES
+        self.sum ^ conditioning(self.size)
     }
 
     fn fold(&mut self) {
@@ -67,6 +75,11 @@ impl FileDigest {
         let raw = run.finalize() ^ ALL_ONES ^ multiply(ALL_ONES, power_of_x(length));
         self.sum ^= multiply(raw, power_of_x(self.size - self.run_end));
     }
+}
+
+/// What the usual form of the CRC adds to the sum: the digest of as many zeros.
+fn conditioning(size: u64) -> u64 {
+    multiply(ALL_ONES, power_of_x(size)) ^ ALL_ONES
 }
 
 /// The digest of nothing yet, of one run of bytes.
@@ -128,6 +141,24 @@ mod tests {
         digest.add(0, b"123456789");
         assert_eq!(digest.finish(), 0xae8b_1486_0a79_9888);
         assert_eq!(FileDigest::new(0).finish(), plain(b""));
+    }
+
+    #[test]
+    fn digests_of_parts_add_up_and_each_is_that_of_the_file_with_zeros_elsewhere() {
+        let bytes: Vec<u8> = (0..1000u32).map(|n| ((n * n) >> 3) as u8).collect();
+        let mut parts = [FileDigest::new(1000), FileDigest::new(1000)];
+        for (n, at) in [(0, 0..100), (1, 100..350), (0, 350..351), (1, 351..1000)] {
+            parts[n].add(at.start as u64, &bytes[at]);
+        }
+        let mut zeroed = bytes.clone();
+        zeroed[100..350].fill(0);
+        zeroed[351..].fill(0);
+        let [first, second] = parts.map(FileDigest::finish);
+        assert_eq!(first, plain(&zeroed));
+        let mut whole = FileDigest::new(1000);
+        whole.add_digest(first);
+        whole.add_digest(second);
+        assert_eq!(whole.finish(), plain(&bytes));
     }
 
     proptest! {

@@ -17,6 +17,7 @@ mod units;
 mod wire;
 
 pub use code::{ErrorCode, Fault};
+pub use digest::FileDigest;
 pub use file::BlockWrite;
 pub use path::AddressToken;
 pub use protection::KeyMaterial;
@@ -31,5 +32,6 @@ pub use wire::header::{
     BASE_DATAGRAM, HEADER_SIZE, MAX_DATAGRAM, MIN_DATAGRAM, TAG_SIZE, session_id_of,
 };
 pub use wire::record::{
-    Attributes, MAX_NAME, MAX_PAGE, MAX_PATH, MAX_SMALL_FILE, Record, Records, Totals,
+    Attributes, MAX_HELD_RANGES, MAX_NAME, MAX_PAGE, MAX_PATH, MAX_SMALL_FILE, Record, Records,
+    Totals,
 };

@@ -34,7 +34,7 @@ pub(crate) enum BlockError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileState {
     Incomplete,
-    /// Every byte is there and the digest agrees, or none was wanted.
+    /// Every byte is there and the digest agrees.
     Complete,
     /// Every byte is there and the digest does not agree.
     Damaged,
@@ -44,7 +44,9 @@ pub(crate) enum FileState {
 struct File {
     size: u64,
     present: RangeSet,
-    digest: Option<FileDigest>,
+    digest: FileDigest,
+    /// The digest lacks the bytes that were held from the beginning.
+    awaits_held: bool,
     announced: Option<u64>,
 }
 
@@ -64,17 +66,26 @@ impl IncomingFiles {
         for range in held {
             present.insert(range.clone());
         }
-        let digest = held.is_empty().then(|| FileDigest::new(size));
         self.files.insert(
             file,
             File {
                 size,
                 present,
-                digest,
+                digest: FileDigest::new(size),
+                awaits_held: !held.is_empty(),
                 announced: None,
             },
         );
         true
+    }
+
+    /// The digest of the bytes that were held from the beginning (protocol §14.3).
+    pub(crate) fn on_held_digest(&mut self, file: u32, digest: u64) {
+        if let Some(state) = self.files.get_mut(&file)
+            && std::mem::take(&mut state.awaits_held)
+        {
+            state.digest.add_digest(digest);
+        }
     }
 
     pub(crate) fn remove(&mut self, file: u32) {
@@ -114,9 +125,7 @@ impl IncomingFiles {
             // Both differences are below the block's length, so the casts cannot cut.
             let skip = (new.start - offset) as usize;
             let length = (new.end - new.start) as usize;
-            if let Some(digest) = digest {
-                digest.add(new.start, &bytes[skip..skip + length]);
-            }
+            digest.add(new.start, &bytes[skip..skip + length]);
             writes.push(BlockWrite {
                 file,
                 offset: new.start,
@@ -141,11 +150,12 @@ impl IncomingFiles {
         if !state.present.covers(&(0..state.size)) {
             return FileState::Incomplete;
         }
-        match (&state.digest, state.announced) {
-            (None, _) => FileState::Complete,
-            (Some(_), None) => FileState::Incomplete,
-            (Some(own), Some(theirs)) if own.clone().finish() == theirs => FileState::Complete,
-            _ => FileState::Damaged,
+        match state.announced {
+            Some(theirs) if !state.awaits_held => match state.digest.clone().finish() == theirs {
+                true => FileState::Complete,
+                false => FileState::Damaged,
+            },
+            _ => FileState::Incomplete,
         }
     }
 }
@@ -191,5 +201,24 @@ mod tests {
         assert_eq!(files.state(0), FileState::Complete);
         files.on_digest(0, 1);
         assert_eq!(files.state(0), FileState::Damaged);
+    }
+
+    #[test]
+    fn d5_what_was_held_counts_for_the_digest_of_the_whole() {
+        let mut held = FileDigest::new(9);
+        held.add(2, b"3456");
+        let held = held.finish();
+        for (held, state) in [(held, FileState::Complete), (!held, FileState::Damaged)] {
+            let mut files = IncomingFiles::default();
+            let mut writes = Vec::new();
+            files.expect(0, 9, &[2..6]);
+            files.on_block(0, 0, b"12", 0, &mut writes).unwrap();
+            files.on_block(0, 6, b"789", 0, &mut writes).unwrap();
+            files.on_digest(0, 0xae8b_1486_0a79_9888);
+            assert_eq!(files.state(0), FileState::Incomplete, "not read yet");
+            files.on_held_digest(0, held);
+            assert_eq!(files.state(0), state);
+            assert_eq!(writes.len(), 2);
+        }
     }
 }

@@ -5,4 +5,4 @@ mod outgoing;
 
 pub use incoming::BlockWrite;
 pub(crate) use incoming::{FileState, IncomingFiles};
-pub(crate) use outgoing::{Block, OutgoingFiles};
+pub(crate) use outgoing::{Block, NotInFile, OutgoingFiles};

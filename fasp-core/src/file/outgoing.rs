@@ -31,9 +31,40 @@ struct File {
     /// Reported delivered.
     reported: RangeSet,
     digest: Option<FileDigest>,
-    /// Bytes first read and digested so far.
+    /// The digest lacks the bytes that the receiver holds.
+    awaits_held: bool,
+    /// Bytes first read and digested so far, those that the receiver holds among them.
     read: u64,
+    /// Reports about lower numbers speak of an attempt that was given up.
+    since: u64,
 }
+
+impl File {
+    fn new(size: u64) -> Self {
+        Self {
+            size,
+            is_wanted: false,
+            next: 0,
+            held: RangeSet::new(),
+            reported: RangeSet::new(),
+            digest: Some(FileDigest::new(size)),
+            awaits_held: false,
+            read: 0,
+            since: 0,
+        }
+    }
+
+    /// The digest, once every byte has been read.
+    fn take_digest(&mut self) -> Option<u64> {
+        (self.read == self.size && !self.awaits_held)
+            .then(|| self.digest.take())?
+            .map(FileDigest::finish)
+    }
+}
+
+/// The receiver spoke of bytes that the file does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotInFile;
 
 /// Files listed and not settled, the order they are sent in, and lost blocks.
 #[derive(Debug, Default)]
@@ -46,42 +77,68 @@ pub(crate) struct OutgoingFiles {
 impl OutgoingFiles {
     /// A file was put on the list; its blocks wait for the receiver's decision.
     pub(crate) fn announce(&mut self, file: u32, size: u64) {
-        let digest = Some(FileDigest::new(size));
-        self.files.insert(
-            file,
-            File {
-                size,
-                is_wanted: false,
-                next: 0,
-                held: RangeSet::new(),
-                reported: RangeSet::new(),
-                digest,
-                read: 0,
-            },
-        );
+        self.files.insert(file, File::new(size));
     }
 
     pub(crate) fn contains(&self, file: u32) -> bool {
         self.files.contains_key(&file)
     }
 
-    /// The receiver wants it, but for what it holds.
-    pub(crate) fn want(&mut self, file: u32, held: &[Range<u64>]) {
+    /// The receiver wants it, but for what it holds; returns how many bytes that are, and fails if they are not the
+    /// file's.
+    pub(crate) fn want(&mut self, file: u32, held: &[Range<u64>]) -> Result<u64, NotInFile> {
         let Some(state) = self.files.get_mut(&file) else {
-            return;
+            return Ok(0);
         };
+        if held.iter().any(|range| range.end > state.size) {
+            return Err(NotInFile);
+        }
         if std::mem::replace(&mut state.is_wanted, true) {
-            return;
+            return Ok(0);
         }
         for range in held {
-            state.held.insert(range.start..range.end.min(state.size));
+            state.held.insert(range.clone());
         }
-        if !state.held.is_empty() {
-            // The digest needs every byte once; what is not sent is not read.
-            state.digest = None;
-        }
+        state.read = state.held.count();
+        state.awaits_held = !state.held.is_empty();
         state.next = skip_held(state, 0);
-        self.ready.push_back(file);
+        if state.next < state.size {
+            self.ready.push_back(file);
+        }
+        Ok(state.read)
+    }
+
+    /// The digest of what the receiver holds, as read from the source (protocol §14.3); returns that of the whole file if
+    /// everything else has been read.
+    pub(crate) fn on_held_digest(&mut self, file: u32, digest: u64) -> Option<u64> {
+        let state = self.files.get_mut(&file)?;
+        if std::mem::take(&mut state.awaits_held)
+            && let Some(sum) = &mut state.digest
+        {
+            sum.add_digest(digest);
+        }
+        state.take_digest()
+    }
+
+    /// The receiver holds nothing of the file any more (protocol §14.5): numbers from `since` on bring it from the start.
+    /// False for a file that was not continued.
+    pub(crate) fn restart(&mut self, file: u32, since: u64) -> bool {
+        let Some(state) = self.files.get_mut(&file) else {
+            return true;
+        };
+        if state.held.is_empty() {
+            return false;
+        }
+        *state = File {
+            is_wanted: true,
+            since,
+            ..File::new(state.size)
+        };
+        self.lost.retain(|(of, ..)| *of != file);
+        if !self.ready.contains(&file) {
+            self.ready.push_back(file);
+        }
+        true
     }
 
     /// The file is settled one way or another.
@@ -180,16 +237,12 @@ impl OutgoingFiles {
             .filter(|_| block.attempt == 0)?;
         state.digest.as_mut()?.add(block.offset, bytes);
         state.read += bytes.len() as u64;
-        if state.read == state.size {
-            state.digest.take().map(FileDigest::finish)
-        } else {
-            None
-        }
+        state.take_digest()
     }
 
-    /// A block was reported delivered.
-    pub(crate) fn on_delivered(&mut self, file: u32, offset: u64, length: u16) {
-        if let Some(state) = self.files.get_mut(&file) {
+    /// A block was reported delivered by the datagram of this number.
+    pub(crate) fn on_delivered(&mut self, number: u64, file: u32, offset: u64, length: u16) {
+        if let Some(state) = self.files.get_mut(&file).filter(|f| f.since <= number) {
             state.reported.insert(offset..offset + u64::from(length));
         }
     }
@@ -234,8 +287,57 @@ mod tests {
             files.next_new(104).is_none(),
             "nothing is sent before it is wanted"
         );
-        files.want(0, &[50..120, 240..900]);
+        assert_eq!(files.want(0, &[50..120, 240..251]), Err(NotInFile));
+        assert_eq!(files.want(0, &[50..120, 240..250]), Ok(80));
         assert_eq!(drain(&mut files, 103), [(0, 50), (120, 100), (220, 20)]);
+    }
+
+    #[test]
+    fn the_digest_waits_for_what_is_held_and_a_restart_begins_it_anew() {
+        let whole = |bytes: &[u8]| {
+            let mut digest = FileDigest::new(bytes.len() as u64);
+            digest.add(0, bytes);
+            digest.finish()
+        };
+        let mut held = FileDigest::new(9);
+        held.add(2, b"3456");
+        let block = |offset, length| Block {
+            file: 0,
+            offset,
+            length,
+            attempt: 0,
+        };
+        let mut files = OutgoingFiles::default();
+        files.announce(0, 9);
+        assert_eq!(files.want(0, &[2..6]), Ok(4));
+        assert_eq!(drain(&mut files, 1000), [(0, 2), (6, 3)]);
+        assert_eq!(files.on_read(block(0, 2), b"12"), None);
+        assert_eq!(files.on_read(block(6, 3), b"789"), None);
+        let digest = files.on_held_digest(0, held.finish());
+        assert_eq!(digest, Some(whole(b"123456789")));
+        assert!(files.restart(0, 10));
+        files.on_delivered(9, 0, 0, 9);
+        assert_eq!(drain(&mut files, 1000), [(0, 9)]);
+        files.on_lost(0, 0, 9, 1);
+        assert!(
+            files.next_lost(1000).is_some(),
+            "an old report said nothing"
+        );
+        let digest = files.on_read(block(0, 9), b"abcdefghi");
+        assert_eq!(digest, Some(whole(b"abcdefghi")));
+        assert!(!files.restart(0, 11), "once");
+    }
+
+    #[test]
+    fn a_file_that_is_held_whole_needs_its_digest_only() {
+        let mut files = OutgoingFiles::default();
+        files.announce(0, 4);
+        assert_eq!(files.want(0, &[0..4]), Ok(4));
+        assert!(!files.has_new());
+        let mut digest = FileDigest::new(4);
+        digest.add(0, b"abcd");
+        let digest = digest.finish();
+        assert_eq!(files.on_held_digest(0, digest), Some(digest));
     }
 
     #[test]

@@ -48,7 +48,6 @@ struct Entry {
 /// A datagram that a report settled for the first time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Delivered {
-    #[cfg(test)]
     pub(crate) number: u64,
     pub(crate) at: Instant,
     pub(crate) size: u16,
@@ -220,7 +219,6 @@ impl SentLog {
             entry.state = State::Delivered;
             let (at, size, content) = (entry.at, entry.size, entry.content);
             on_delivered(Delivered {
-                #[cfg(test)]
                 number,
                 at,
                 size,

@@ -1,6 +1,7 @@
 //! What a session tells the program around it.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::{ErrorCode, PathMemory, Rate, Totals};
@@ -20,6 +21,31 @@ pub enum Event {
         first: u32,
         /// How many.
         count: u32,
+    },
+    /// The receiver holds a part of this file (sender only): read it from the source and tell the session its digest
+    /// with `held_digest`.
+    Held {
+        /// The file's number.
+        file: u32,
+        /// What it holds: ascending, disjoint, within the file.
+        held: Vec<Range<u64>>,
+    },
+    /// The receiver asks whether the source has these bytes (sender only): answer with [`Record::Checked`]
+    /// (protocol §14.4).
+    ///
+    /// [`Record::Checked`]: crate::Record::Checked
+    Check {
+        /// The file's number.
+        file: u32,
+        /// Which bytes: ascending, disjoint.
+        ranges: Vec<Range<u64>>,
+        /// Digest of the file with zeros outside of them.
+        digest: u64,
+    },
+    /// The receiver has thrown away what it held of this file, and gets it whole (sender only).
+    Restarted {
+        /// The file's number.
+        file: u32,
     },
     /// Every block of this file has been read and sent once (sender only): check that the source is still the same,
     /// then send its digest with `send_digest`, or give it up with `source_failed`.
@@ -109,6 +135,8 @@ pub struct Statistics {
     pub payload_received: u64,
     /// File bytes of blocks received that were there already (receiver).
     pub payload_duplicate: u64,
+    /// File bytes that the receiver held from an earlier transfer, so that they did not travel.
+    pub payload_held: u64,
     /// Datagrams declared lost.
     pub datagrams_lost: u64,
     /// Of these, reported after all.

@@ -392,7 +392,7 @@ impl Session {
                     offset,
                     length,
                 } => {
-                    files_out.on_delivered(file, offset, length);
+                    files_out.on_delivered(delivered.number, file, offset, length);
                     statistics.payload_delivered += u64::from(length);
                 }
                 Content::Page {

@@ -15,6 +15,8 @@ impl Session {
         if !self.files_in.expect(file, size, held) {
             return false;
         }
+        let count: u64 = held.iter().map(|range| range.end - range.start).sum();
+        self.statistics.payload_held += count;
         if held.is_empty() {
             Record::Want {
                 first: file,
@@ -29,6 +31,23 @@ impl Session {
             .encode(&mut self.records);
         }
         self.check_file(file);
+        true
+    }
+
+    /// The digest of what is held of a file that was asked for, as read from the disk (protocol §14.3).
+    pub fn present_digest(&mut self, file: u32, digest: u64) {
+        self.files_in.on_held_digest(file, digest);
+        self.check_file(file);
+    }
+
+    /// Asks once more for a file that turned out damaged, all of it: what was held of it is gone (protocol §14.5).
+    ///
+    /// False when too many files are open.
+    pub fn restart_file(&mut self, file: u32, size: u64) -> bool {
+        if !self.files_in.expect(file, size, &[]) {
+            return false;
+        }
+        self.reply(&Record::Restart { file });
         true
     }
 

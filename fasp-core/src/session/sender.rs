@@ -1,9 +1,11 @@
 //! The sending half's face to the program (protocol §9).
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::{Event, FileResult, Role, Session, TransmitBatch};
 use crate::ErrorCode;
+use crate::file::NotInFile;
 use crate::wire::record::{MAX_PAGE, Record, Records};
 
 impl Session {
@@ -63,6 +65,13 @@ impl Session {
         self.send_record(&Record::Digest { file, digest });
     }
 
+    /// The digest of what the receiver holds of a file, as read from the source (protocol §14.3).
+    pub fn held_digest(&mut self, file: u32, digest: u64) {
+        if let Some(digest) = self.files_out.on_held_digest(file, digest) {
+            self.events.push_back(Event::Sent { file, digest });
+        }
+    }
+
     /// The rest of this file cannot be read or it changed: nothing more of it is sent.
     pub fn source_failed(&mut self, file: u32, code: ErrorCode, text: &str) {
         if self.files_out.contains(file) {
@@ -99,9 +108,22 @@ impl Session {
         for record in Records::new(page) {
             let known = match record {
                 Ok(Record::Want { first, count }) => self.on_want(first, count),
-                Ok(Record::WantFrom { file, held }) => {
-                    self.files_out.want(file, &held);
-                    file < self.listed
+                Ok(Record::WantFrom { file, held }) => self.on_want_from(file, held),
+                Ok(Record::Check {
+                    file,
+                    ranges,
+                    digest,
+                }) => {
+                    self.events.push_back(Event::Check {
+                        file,
+                        ranges,
+                        digest,
+                    });
+                    self.is_listed(file, 1)
+                }
+                Ok(Record::Restart { file }) => {
+                    self.events.push_back(Event::Restarted { file });
+                    self.is_listed(file, 1) && self.files_out.restart(file, self.sent.next_number())
                 }
                 Ok(Record::Skip { first, count }) => {
                     self.settle(first, count, &FileResult::Skipped)
@@ -133,6 +155,18 @@ impl Session {
         self.check_complete(now);
     }
 
+    fn on_want_from(&mut self, file: u32, held: Vec<Range<u64>>) -> bool {
+        match self.files_out.want(file, &held) {
+            Ok(0) => {}
+            Ok(count) => {
+                self.statistics.payload_held += count;
+                self.events.push_back(Event::Held { file, held });
+            }
+            Err(NotInFile) => return false,
+        }
+        self.is_listed(file, 1)
+    }
+
     fn on_want(&mut self, first: u32, count: u32) -> bool {
         if !self.is_listed(first, count) {
             return false;
@@ -140,7 +174,8 @@ impl Session {
         let mut small: Option<(u32, u32)> = None;
         for file in first..first + count {
             if self.files_out.contains(file) {
-                self.files_out.want(file, &[]);
+                // Nothing held is within any file.
+                self.files_out.want(file, &[]).ok();
             } else {
                 match &mut small {
                     Some((start, length)) if *start + *length == file => *length += 1,

@@ -15,8 +15,8 @@ pub const MAX_PATH: usize = 4096;
 pub const MAX_NAME: usize = 255;
 /// Longest text of a failure, in bytes.
 pub(crate) const MAX_TEXT: usize = 1024;
-/// Most ranges in one [`Record::WantFrom`].
-pub(crate) const MAX_HELD_RANGES: usize = 4096;
+/// Most ranges in one [`Record::WantFrom`] or [`Record::Check`].
+pub const MAX_HELD_RANGES: usize = 4096;
 
 /// What is kept of a file or directory besides its name and content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,6 +107,13 @@ pub enum Record<'a> {
         /// CRC-64/NVME.
         digest: u64,
     },
+    /// Whether the source has the bytes that [`Record::Check`] named.
+    Checked {
+        /// The file's number.
+        file: u32,
+        /// It has.
+        agrees: bool,
+    },
     /// The rest of this file will not come.
     SourceFailed {
         /// The file's number.
@@ -196,6 +203,20 @@ pub enum Record<'a> {
     },
     /// Every number has its result.
     Complete(Totals),
+    /// Does the source have these bytes?
+    Check {
+        /// The file's number.
+        file: u32,
+        /// Byte ranges, ascending, disjoint.
+        ranges: Vec<Range<u64>>,
+        /// CRC-64/NVME of the file with zeros outside of them.
+        digest: u64,
+    },
+    /// Nothing of this file is held any more: send it whole.
+    Restart {
+        /// The file's number.
+        file: u32,
+    },
 }
 
 /// The receiver's final count.
@@ -225,6 +246,7 @@ const UNLISTED: u8 = 11;
 const LEFT_OUT: u8 = 12;
 const COUNTED: u8 = 13;
 const PRUNE: u8 = 14;
+const CHECKED: u8 = 15;
 const WANT: u8 = 32;
 const WANT_FROM: u8 = 33;
 const SKIP: u8 = 34;
@@ -232,6 +254,8 @@ const DONE: u8 = 35;
 const FAILED: u8 = 36;
 const COMPLETE: u8 = 37;
 const DELETED: u8 = 38;
+const CHECK: u8 = 39;
+const RESTART: u8 = 40;
 
 impl<'a> Record<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -280,6 +304,14 @@ impl<'a> Record<'a> {
             DIGEST => Self::Digest {
                 file: reader.varint_u32()?,
                 digest: reader.u64()?,
+            },
+            CHECKED => Self::Checked {
+                file: reader.varint_u32()?,
+                agrees: match reader.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(Malformed::Range),
+                },
             },
             SOURCE_FAILED => {
                 let (file, code, text) = decode_failure(reader)?;
@@ -337,6 +369,18 @@ impl<'a> Record<'a> {
                 failed: reader.varint()?,
                 bytes: reader.varint()?,
             }),
+            CHECK => {
+                let file = reader.varint_u32()?;
+                let ranges = decode_held(reader)?;
+                Self::Check {
+                    file,
+                    ranges,
+                    digest: reader.u64()?,
+                }
+            }
+            RESTART => Self::Restart {
+                file: reader.varint_u32()?,
+            },
             _ => return Err(Malformed::UnknownKind(kind)),
         })
     }
@@ -396,6 +440,11 @@ impl<'a> Record<'a> {
                 put_varint(out, u64::from(*file));
                 out.extend_from_slice(&digest.to_be_bytes());
             }
+            Self::Checked { file, agrees } => {
+                out.push(CHECKED);
+                put_varint(out, u64::from(*file));
+                out.push(u8::from(*agrees));
+            }
             Self::SourceFailed { file, code, text } => {
                 put_failure(out, SOURCE_FAILED, *file, *code, text);
             }
@@ -434,6 +483,20 @@ impl<'a> Record<'a> {
                 for value in [totals.done, totals.skipped, totals.failed, totals.bytes] {
                     put_varint(out, value);
                 }
+            }
+            Self::Check {
+                file,
+                ranges,
+                digest,
+            } => {
+                out.push(CHECK);
+                put_varint(out, u64::from(*file));
+                put_held(out, ranges);
+                out.extend_from_slice(&digest.to_be_bytes());
+            }
+            Self::Restart { file } => {
+                out.push(RESTART);
+                put_varint(out, u64::from(*file));
             }
         }
     }
@@ -670,6 +733,16 @@ mod tests {
                 failed: 3,
                 bytes: 4,
             }),
+            Record::Check {
+                file: 8,
+                ranges: vec![5..6, 7..1 << 50],
+                digest: 1 << 63,
+            },
+            Record::Checked {
+                file: 8,
+                agrees: true,
+            },
+            Record::Restart { file: 9 },
         ];
         let mut page = Vec::new();
         records.iter().for_each(|r| r.encode(&mut page));
