@@ -107,6 +107,14 @@ impl Dir {
         }
     }
 
+    /// Returns the attributes of the partial of `name`; nothing if there is none.
+    ///
+    /// # Errors
+    /// As [`Dir::stat`].
+    pub fn partial_attributes(&self, name: &[u8]) -> Result<Option<Attributes>> {
+        self.stat(&self.partial_name(name))
+    }
+
     /// Returns the attributes of the directory itself.
     ///
     /// # Errors

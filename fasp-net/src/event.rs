@@ -136,8 +136,10 @@ impl Totals {
 /// How far a transfer is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Progress {
-    /// Bytes of file data that arrived, each counted once.
+    /// Bytes of file data that are there, each counted once: those of files that were continued among them.
     pub bytes_done: u64,
+    /// Of these, bytes that were there from an earlier transfer.
+    pub resumed_bytes: u64,
     /// Bytes to transfer, once the list is complete.
     pub bytes_total: Option<u64>,
     /// Files that have their result.
@@ -235,11 +237,13 @@ pub struct Outcome {
     pub files_skipped: u64,
     /// Files that failed.
     pub files_failed: u64,
-    /// Bytes of file data that arrived.
+    /// Bytes of the files done.
     pub bytes: u64,
+    /// Bytes of file data that were there from an earlier transfer and did not travel.
+    pub resumed_bytes: u64,
     /// Time since the session was agreed, milliseconds.
     pub elapsed_ms: u64,
-    /// File data over that time, kbit/s.
+    /// File data that travelled, over that time, kbit/s.
     pub mean_rate_kbps: u64,
     /// Bytes of file data sent more than once.
     pub retransmitted_bytes: u64,
@@ -261,6 +265,12 @@ impl Outcome {
     /// Returns [`ErrorCode::SomeFilesFailed`] when a file failed.
     pub fn code(&self) -> Option<ErrorCode> {
         (self.files_failed > 0).then_some(ErrorCode::SomeFilesFailed)
+    }
+
+    /// Sets the rate from bytes and time.
+    pub(crate) fn set_mean_rate(&mut self) {
+        let moved = self.bytes.saturating_sub(self.resumed_bytes);
+        self.mean_rate_kbps = moved.saturating_mul(8) / self.elapsed_ms.max(1);
     }
 
     /// Counts a failed file, and names it while there is room.

@@ -90,6 +90,17 @@ pub struct TransferOptions {
     pub data_address: Option<SocketAddr>,
 }
 
+impl TransferOptions {
+    /// From which size on files are split, bytes; 0 is never. Where content is compared first, files stay whole: a part
+    /// cannot say whether the file is left alone (protocol §14.4).
+    pub(crate) fn split_from(&self) -> u64 {
+        match self.resume {
+            ResumePolicy::None | ResumePolicy::Attributes => self.split_threshold,
+            ResumePolicy::SparseChecksum | ResumePolicy::FullChecksum => 0,
+        }
+    }
+}
+
 impl Default for TransferOptions {
     fn default() -> Self {
         Self {

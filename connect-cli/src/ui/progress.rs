@@ -163,6 +163,7 @@ mod tests {
     fn halfway() -> Progress {
         Progress {
             bytes_done: 512 << 20,
+            resumed_bytes: 0,
             bytes_total: Some(1 << 30),
             files_done: 3,
             files_total: Some(7),

@@ -8,10 +8,12 @@ use super::text::byte_count;
 ///
 /// In the first two lines, `K` is 1,024 and seconds are rounded to at least one, as readers of these lines expect.
 pub fn summary(outcome: &Outcome) -> String {
-    let kilobytes = outcome.bytes.div_ceil(1024);
+    // What these lines speak of was transferred: not what was there from before.
+    let moved = outcome.bytes.saturating_sub(outcome.resumed_bytes);
+    let kilobytes = moved.div_ceil(1024);
     let seconds = outcome.elapsed_ms.div_ceil(1000).max(1);
     let milliseconds = u128::from(outcome.elapsed_ms.max(1));
-    let kilobits = u128::from(outcome.bytes) * 8 * 1000 / 1024 / milliseconds;
+    let kilobits = u128::from(moved) * 8 * 1000 / 1024 / milliseconds;
     if outcome.dry_run {
         return planned(outcome);
     }
@@ -49,6 +51,12 @@ fn details(outcome: &Outcome) -> Option<String> {
     }
     if outcome.loss_ratio >= 0.0005 {
         parts.push(format!("loss {:.1}%", outcome.loss_ratio * 100.0));
+    }
+    if outcome.resumed_bytes > 0 {
+        parts.push(format!(
+            "{} were there already",
+            byte_count(outcome.resumed_bytes)
+        ));
     }
     if outcome.retransmitted_bytes > 0 {
         parts.push(format!(

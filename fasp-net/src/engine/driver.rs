@@ -322,11 +322,7 @@ impl Driver {
             select.recv(self.registration.queue());
         }
         match &self.program {
-            Program::Sender(sender) => {
-                if sender.wants_pages(&self.session) && !sender.is_ended() {
-                    select.recv(sender.wakes());
-                }
-            }
+            Program::Sender(sender) => sender.wait_for(&self.session, &mut select),
             Program::Receiver(receiver) => {
                 select.recv(receiver.wakes());
             }

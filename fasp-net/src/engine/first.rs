@@ -1,7 +1,7 @@
 //! What a receiver can say about a list before it has done anything (protocol §9.7).
 
 use docroot::LinkRule;
-use fasp_core::{Record, Records};
+use fasp_core::{MAX_SMALL_FILE, Record, Records};
 
 use super::{Destination, storage::join};
 
@@ -19,7 +19,10 @@ pub(crate) fn wanted_at_once(destination: &Destination, page: &[u8]) -> Vec<u8> 
             Ok(Record::Enter { path }) => entered = path,
             Ok(Record::File {
                 file, name, size, ..
-            }) if size > 0 && count < MAX_WANTED && is_free(destination, &join(entered, name)) => {
+            }) if size > 0
+                && count < MAX_WANTED
+                && is_free(destination, &join(entered, name), size) =>
+            {
                 count += 1;
                 match &mut run {
                     Some((first, length)) if first.checked_add(*length) == Some(file) => {
@@ -44,7 +47,7 @@ fn put(answer: &mut Vec<u8>, run: Option<(u32, u32)>) {
 }
 
 /// Whether a file may come into being at this path of the sender's, as far as one can see.
-fn is_free(destination: &Destination, path: &[u8]) -> bool {
+fn is_free(destination: &Destination, path: &[u8], size: u64) -> bool {
     // What is thrown away is handled with the rest of the list.
     let Destination::Tree(tree) = destination else {
         return false;
@@ -53,7 +56,9 @@ fn is_free(destination: &Destination, path: &[u8]) -> bool {
         return false;
     };
     match tree.root().stat(&place, LinkRule::Refuse) {
-        Ok(found) => found.is_none(),
+        // One that is there in part is asked for but for that part.
+        Ok(None) => size <= MAX_SMALL_FILE || !tree.root().has_checkpoint(&place).unwrap_or(true),
+        Ok(Some(_)) => false,
         // A directory on the way is missing.
         Err(error) => matches!(error, docroot::Error::NotFound),
     }

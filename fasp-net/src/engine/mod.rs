@@ -9,6 +9,7 @@
 //!
 //! Queues between threads are bounded; the session thread never waits for a disk but for the file it reads.
 
+mod checks;
 mod checksum;
 mod command;
 mod commit;

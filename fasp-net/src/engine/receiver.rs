@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use fasp_core::{BlockWrite, Event, Rate, Record, Session, Totals};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use fasp_core::{BlockWrite, ErrorCode, Event, Rate, Record, Session, Totals};
 use transfer_spec::{FileChecksum, FileRules};
 
 use super::command::Report;
@@ -28,6 +28,12 @@ const MEASURE: Duration = Duration::from_millis(200);
 
 /// How long the first page may take once datagrams have arrived: none is taken in meanwhile.
 const FIRST_PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the end of a session waits for what is there to be made durable: within the five seconds that a program that
+/// is asked to stop has (D-13).
+const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
+
+const TOO_MANY: (ErrorCode, &str) = (ErrorCode::FileTableOverflow, "too many files at once");
 
 /// How a session receives.
 #[derive(Debug)]
@@ -56,6 +62,8 @@ pub(crate) enum FirstPage {
 #[derive(Debug)]
 pub(super) struct ReceiverProgram {
     jobs: Sender<Job>,
+    /// Closed when the storage has done everything, behind the last job.
+    ended: Receiver<()>,
     events: Receiver<StorageEvent>,
     gauge: Arc<Gauge>,
     /// Files that have to get a result, and records that have none, once the list is complete.
@@ -131,7 +139,7 @@ impl ReceiverProgram {
             _ if dry_run => None,
             checksum => Some(Finisher::start(checksum, None, reports)?),
         };
-        let jobs = storage::start(
+        let (jobs, ended) = storage::start(
             options.destination,
             options.rules,
             port,
@@ -141,6 +149,7 @@ impl ReceiverProgram {
         )?;
         Ok(Self {
             jobs,
+            ended,
             events,
             gauge,
             expected: None,
@@ -209,7 +218,7 @@ impl ReceiverProgram {
                 Ok(event) => self.on_storage(now, session, reporter, event),
                 Err(_) => {
                     let text = "the storage takes too long to begin";
-                    session.close(now, Some((fasp_core::ErrorCode::Stalled, text)));
+                    session.close(now, Some((ErrorCode::Stalled, text)));
                     self.first_page = FirstPage::Done;
                 }
             }
@@ -263,15 +272,24 @@ impl ReceiverProgram {
         event: StorageEvent,
     ) {
         match event {
-            StorageEvent::Request { file, size } => {
-                if !session.request_file(file, size, &[]) {
-                    session.close(
-                        now,
-                        Some((
-                            fasp_core::ErrorCode::FileTableOverflow,
-                            "too many files at once",
-                        )),
-                    );
+            StorageEvent::Request { file, size, held } => {
+                if !session.request_file(file, size, &held) {
+                    session.close(now, Some(TOO_MANY));
+                }
+            }
+            StorageEvent::Present { file, digest } => session.present_digest(file, digest),
+            StorageEvent::Check {
+                file,
+                ranges,
+                digest,
+            } => session.reply(&Record::Check {
+                file,
+                ranges,
+                digest,
+            }),
+            StorageEvent::Restart { file, size } => {
+                if !session.restart_file(file, size) {
+                    session.close(now, Some(TOO_MANY));
                 }
             }
             StorageEvent::Want { file } => session.reply(&Record::Want {
@@ -317,7 +335,7 @@ impl ReceiverProgram {
             StorageEvent::Idle => {}
             StorageEvent::TreeDone => self.is_complete = true,
             StorageEvent::Violation(text) => {
-                session.close(now, Some((fasp_core::ErrorCode::Protocol, text)));
+                session.close(now, Some((ErrorCode::Protocol, text)));
             }
         }
         if let Some((expected, loose)) = self.expected {
@@ -412,8 +430,13 @@ impl ReceiverProgram {
         });
     }
 
-    /// Waits for the checksums of what has arrived.
+    /// The session is over: waits until what is there of its files is durable and can be continued (protocol §14.2), and
+    /// for the checksums of what has arrived.
     pub(super) fn end(&mut self) {
+        // The storage ends behind the last job when nobody has its queue any more.
+        self.jobs = bounded(0).0;
+        // Nothing is sent here: this waits for the other end to be dropped.
+        self.ended.recv_timeout(FINISH_TIMEOUT).ok();
         if let Some(finisher) = self.finisher.take() {
             finisher.end(false);
         }

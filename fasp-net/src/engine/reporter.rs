@@ -183,7 +183,8 @@ impl Reporter {
         let elapsed = now.saturating_duration_since(self.started);
         let outcome = &mut self.outcome;
         outcome.elapsed_ms = elapsed.as_millis() as u64;
-        outcome.mean_rate_kbps = outcome.bytes * 8 / (elapsed.as_millis() as u64).max(1);
+        outcome.resumed_bytes = statistics.payload_held;
+        outcome.set_mean_rate();
         outcome.dry_run = self.is_dry_run;
         outcome.retransmitted_bytes = statistics.payload_resent;
         let sent = statistics.datagrams_sent.max(1);

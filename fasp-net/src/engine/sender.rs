@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Select, Sender};
 use docroot::EntryPath;
 use fasp_core::session::{BlockRead, FileResult};
-use fasp_core::{Event, Session, TransmitBatch};
+use fasp_core::{Event, RangeSet, Record, Session, TransmitBatch};
 use transfer_spec::{FileChecksum, FileRules};
 
+use super::checks::{Checks, Found};
 use super::command::Report;
 use super::finisher::{Arrived, Finisher, Original};
 use super::lister::{Ask, Listed, Lister, lock};
 use super::reporter::Reporter;
-use super::sources::{OpenSources, failure};
+use super::sources::{Extract, OpenSources, failure};
 use crate::Error;
 
 /// Bytes of pages handed to the session ahead of what it has sent.
@@ -38,6 +40,9 @@ pub(super) struct SenderProgram {
     open: OpenSources,
     names: BTreeMap<u32, (EntryPath, u64)>,
     reads: Vec<BlockRead>,
+    checks: Checks,
+    /// Numbers of files that the receiver has asked about: each once, so that it cannot make us read for ever.
+    checked: RangeSet,
     is_listed: bool,
     first: Option<(Listed, Vec<u8>)>,
     originals: BTreeMap<u32, Original>,
@@ -65,6 +70,8 @@ impl SenderProgram {
             open: OpenSources::default(),
             names: BTreeMap::new(),
             reads: Vec::new(),
+            checks: Checks::new(),
+            checked: RangeSet::new(),
             is_listed: false,
             first: first.map(|first| (first, decisions)),
             originals: BTreeMap::new(),
@@ -85,17 +92,21 @@ impl SenderProgram {
     }
 
     /// What to wait for besides the network.
-    pub(super) fn wakes(&self) -> &Receiver<Listed> {
-        &self.lister.pages
+    pub(super) fn wait_for<'a>(&'a self, session: &Session, select: &mut Select<'a>) {
+        let pages: &Receiver<Listed> = &self.lister.pages;
+        if self.wants_pages(session) && !self.is_ended() {
+            select.recv(pages);
+        }
+        select.recv(&self.checks.results);
     }
 
     /// Whether the lister has nothing more to say.
-    pub(super) fn is_ended(&self) -> bool {
+    fn is_ended(&self) -> bool {
         self.is_listed && self.names.is_empty()
     }
 
     /// Whether the session takes more pages now.
-    pub(super) fn wants_pages(&self, session: &Session) -> bool {
+    fn wants_pages(&self, session: &Session) -> bool {
         session.queued_page_bytes() < PAGES_AHEAD
     }
 
@@ -109,7 +120,46 @@ impl SenderProgram {
             self.take(session, reporter, listed);
             any = true;
         }
+        while let Ok(found) = self.checks.results.try_recv() {
+            self.on_found(session, found);
+            any = true;
+        }
         any
+    }
+
+    /// Something has been read of what the receiver holds.
+    fn on_found(&mut self, session: &mut Session, found: Found) {
+        match found {
+            Found::Checked { file, agrees } => {
+                session.send_record(&Record::Checked { file, agrees });
+            }
+            Found::Held { file, result } => {
+                let confirmed = result.and_then(|(digest, identity)| {
+                    identity.map_or(Ok(()), |identity| self.open.confirm(file, identity))?;
+                    Ok(digest)
+                });
+                match confirmed {
+                    Ok(digest) => session.held_digest(file, digest),
+                    Err(error) => Self::give_up(session, file, &error),
+                }
+            }
+        }
+    }
+
+    /// The receiver asks about bytes of a file.
+    fn on_check(&mut self, file: u32, ranges: Vec<Range<u64>>, digest: u64) {
+        if !self.checked.insert(u64::from(file)..u64::from(file) + 1) {
+            return;
+        }
+        let small = || {
+            let asked = lock(&self.lister.asked);
+            let (origin, size) = asked.get(&file)?;
+            Some(Extract::new(origin.clone(), *size))
+        };
+        // One that has its result is asked about no more.
+        if let Some(extract) = self.open.extract(file).or_else(small) {
+            self.checks.check(file, extract, ranges, digest);
+        }
     }
 
     fn take(&mut self, session: &mut Session, reporter: &mut Reporter, listed: Listed) {
@@ -157,6 +207,23 @@ impl SenderProgram {
             Event::Wanted { first, count } => {
                 // The content thread lives as long as this program does.
                 self.lister.asks.send(Ask::Content { first, count }).ok();
+            }
+            Event::Held { file, held } => {
+                if let Some(extract) = self.open.extract(file) {
+                    self.checks.held(file, extract, held);
+                }
+            }
+            Event::Check {
+                file,
+                ranges,
+                digest,
+            } => self.on_check(file, ranges, digest),
+            Event::Restarted { file } => {
+                let name = self.names.get(&file).map(|(path, _)| path.to_string());
+                reporter.notice(&format!(
+                    "{} did not agree with what was there of it, and is sent again",
+                    name.unwrap_or_else(|| "a part of a file".to_owned())
+                ));
             }
             Event::Sent { file, digest } => {
                 self.put_down(file);

@@ -322,6 +322,79 @@ impl Span {
     }
 }
 
+/// A file, or the part of it that one session sends, to be read beside the sending of it.
+#[derive(Debug)]
+pub(super) struct Extract {
+    origin: Origin,
+    /// Bytes of the file, or of the part.
+    size: u64,
+    span: Option<Span>,
+}
+
+/// A file that is being read beside the sending of it.
+#[derive(Debug)]
+pub(super) enum Extracted {
+    File(SourceFile),
+    Faux(Content),
+}
+
+impl Extract {
+    pub(super) fn new(origin: Origin, size: u64) -> Self {
+        Self {
+            origin,
+            size,
+            span: None,
+        }
+    }
+
+    /// Where it begins in the file.
+    pub(super) fn base(&self) -> u64 {
+        self.span.as_ref().map_or(0, |span| span.start)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Opens the file, which has to be as long as it was listed.
+    pub(super) fn open(&self) -> Result<Extracted, docroot::Error> {
+        let (root, path, rule) = match &self.origin {
+            Origin::Faux(content) => return Ok(Extracted::Faux(*content)),
+            Origin::File { root, path, rule } => (root, path, *rule),
+        };
+        let file = root.open()?.open_source(path, rule)?;
+        let whole = self.span.as_ref().map_or(self.size, |span| span.whole);
+        if file.attributes().size != whole {
+            return Err(docroot::Error::SourceChanged);
+        }
+        file.advise_sequential();
+        Ok(Extracted::File(file))
+    }
+}
+
+impl Extracted {
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, docroot::Error> {
+        match self {
+            Self::File(file) => file.read_at(buffer, offset),
+            Self::Faux(content) => {
+                content.fill(offset, buffer);
+                Ok(buffer.len())
+            }
+        }
+    }
+
+    /// Says which version of the file was read, if it is a file; fails if it changed meanwhile (rule D-7).
+    pub(super) fn close(self) -> Result<Option<Identity>, docroot::Error> {
+        match self {
+            Self::File(file) => {
+                file.unchanged()?;
+                Ok(Some(file.identity()))
+            }
+            Self::Faux(_) => Ok(None),
+        }
+    }
+}
+
 /// Bytes asked from the system ahead of their use.
 const READ_AHEAD: u64 = 8 << 20;
 /// Files kept open at once (protocol §12).
@@ -343,6 +416,19 @@ struct BlockFile {
     /// Asked from the system until here.
     ahead: u64,
     used: u64,
+}
+
+impl BlockFile {
+    /// Whether this is the version of the file that was seen first, by any session.
+    fn is_version(&mut self, identity: Identity) -> bool {
+        let shared = self
+            .span
+            .as_ref()
+            .map(|span| *span.identity.get_or_init(|| identity));
+        let first = self.identity.or(shared);
+        self.identity.get_or_insert(identity);
+        first.is_none_or(|first| first == identity)
+    }
 }
 
 /// The files of a session that travel as blocks, opened when they are needed.
@@ -423,6 +509,27 @@ impl OpenSources {
         Ok(())
     }
 
+    /// What is sent of a file, to be read beside that.
+    pub(super) fn extract(&self, file: u32) -> Option<Extract> {
+        let entry = self.files.get(&file)?;
+        Some(Extract {
+            origin: entry.origin.clone(),
+            size: entry.size,
+            span: entry.span.clone(),
+        })
+    }
+
+    /// Takes note of the version of a file that was read beside the sending of it; it has to be the same one.
+    pub(super) fn confirm(&mut self, file: u32, identity: Identity) -> Result<(), docroot::Error> {
+        let Some(entry) = self.files.get_mut(&file) else {
+            return Ok(());
+        };
+        match entry.is_version(identity) {
+            true => Ok(()),
+            false => Err(docroot::Error::SourceChanged),
+        }
+    }
+
     /// Checks that a file is still what was sent (rule D-7).
     pub(super) fn check(&self, file: u32) -> Result<(), docroot::Error> {
         match self.files.get(&file).and_then(|f| f.file.as_ref()) {
@@ -456,16 +563,10 @@ impl OpenSources {
                 let file = Arc::new(root.open()?.open_source(path, *rule)?);
                 let identity = file.identity();
                 let size = entry.span.as_ref().map_or(entry.size, |span| span.whole);
-                let shared = entry
-                    .span
-                    .as_ref()
-                    .map(|span| *span.identity.get_or_init(|| identity));
-                let earlier = entry.identity.or(shared);
-                if file.attributes().size != size || earlier.is_some_and(|i| i != identity) {
+                if file.attributes().size != size || !entry.is_version(identity) {
                     return Err(docroot::Error::SourceChanged);
                 }
                 file.advise_sequential();
-                entry.identity = Some(identity);
                 entry.file = Some(Arc::clone(&file));
                 self.open += 1;
                 file

@@ -293,7 +293,7 @@ impl Plan {
                     .under(&options.files)?
                     .leaving_out(&options.suffixes);
                 let split = Split {
-                    threshold: options.split_threshold,
+                    threshold: options.split_from(),
                     sessions: options.sessions.most().into(),
                 };
                 let (lister, owner) = match split.sessions {
@@ -484,7 +484,7 @@ pub(super) fn open(
         ciphers: options.ciphers.clone(),
         datagram_max: options.datagram_max.unwrap_or(crate::request::DATAGRAM_MAX),
         first_page,
-        split_threshold: (options.sessions.most() > 1).then_some(options.split_threshold),
+        split_threshold: (options.sessions.most() > 1).then_some(options.split_from()),
         files: travelling(options, direction).map(Box::new),
     }
 }

@@ -254,12 +254,12 @@ impl Pump {
     fn progress(&mut self) -> Progress {
         let now = Instant::now();
         let figures = Figures::of(&self.sessions, self.is_upload);
-        let bytes_done = figures.blocks + self.small_bytes;
-        self.history.push_back((now, bytes_done));
+        let moved = figures.blocks + self.small_bytes;
+        self.history.push_back((now, moved));
         while self.history.len() > 2 && self.history[1].0 + STRETCH <= now {
             self.history.pop_front();
         }
-        let (since, before) = self.history.front().copied().unwrap_or((now, bytes_done));
+        let (since, before) = self.history.front().copied().unwrap_or((now, moved));
         let elapsed = now.saturating_duration_since(self.began);
         let Figures {
             rtt,
@@ -286,12 +286,13 @@ impl Pump {
             _ => LimitedBy::Network,
         };
         Progress {
-            bytes_done,
+            bytes_done: moved + figures.held,
+            resumed_bytes: figures.held,
             bytes_total: totals.complete.then_some(totals.bytes),
             files_done: self.files_done,
             files_total: totals.complete.then_some(totals.files),
-            rate_kbps: kbps(bytes_done - before, now.saturating_duration_since(since)),
-            mean_rate_kbps: kbps(bytes_done, elapsed),
+            rate_kbps: kbps(moved - before, now.saturating_duration_since(since)),
+            mean_rate_kbps: kbps(moved, elapsed),
             target_rate_kbps: target.unwrap_or_else(|| rate.kbps()),
             sending_rate_kbps: rate.kbps(),
             datagram_size,
@@ -308,6 +309,7 @@ impl Pump {
 /// Figures of all sessions together.
 struct Figures {
     blocks: u64,
+    held: u64,
     resent: u64,
     rtt: Duration,
     queueing: Duration,
@@ -323,6 +325,7 @@ impl Figures {
     fn of(sessions: &[Tally], is_upload: bool) -> Self {
         let mut all = Self {
             blocks: 0,
+            held: 0,
             resent: 0,
             rtt: Duration::ZERO,
             queueing: Duration::ZERO,
@@ -337,6 +340,7 @@ impl Figures {
                 true => statistics.payload_delivered,
                 false => statistics.payload_received,
             };
+            all.held += statistics.payload_held;
             all.resent += statistics.payload_resent;
             all.datagram_size = all.datagram_size.max(statistics.datagram_size);
             if tally.finish.is_some() {

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use docroot::{Existing, Finished, Metadata, Partial, PartialOptions};
+use docroot::{Existing, Finished, Metadata, Partial, PartialHandle};
 use fasp_core::{ErrorCode, RangeSet};
 
-use super::decide::{Place, Target};
+use super::decide::{Decision, Place, Target};
+use super::durable::Progress;
+use super::opener::{Opened, Opener};
 use super::{Settled, SettledResult, Voice};
 
 /// Split files begun and not finished (protocol §12).
@@ -56,15 +60,86 @@ enum State {
 pub(super) struct Output {
     /// Nothing discards.
     partial: Option<Partial>,
+    /// Nothing at level 0.
+    progress: Option<Mutex<Progress>>,
+    /// What was there from before.
+    held: RangeSet,
     /// The file has its result.
     is_settled: AtomicBool,
 }
 
 impl Output {
-    pub(super) fn write(&self, slices: &[IoSlice<'_>], offset: u64) -> Result<(), docroot::Error> {
+    pub(super) fn write(
+        &self,
+        slices: &[IoSlice<'_>],
+        start: u64,
+        end: u64,
+    ) -> Result<(), docroot::Error> {
         match &self.partial {
-            Some(partial) if !self.is_settled() => partial.write_vectored_at(slices, offset),
+            Some(partial) if !self.is_settled() => {
+                partial.write_vectored_at(slices, start)?;
+                self.with_progress(|progress| progress.on_written(start, end))
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Begins a checkpoint that has been due for some time.
+    pub(super) fn tick(&self, now: Instant) -> Result<(), docroot::Error> {
+        self.with_progress(|progress| progress.tick(now))
+    }
+
+    /// Whether a later checkpoint should cover something.
+    pub(super) fn is_fresh(&self) -> bool {
+        let mut is_fresh = false;
+        self.with_progress(|progress| {
+            is_fresh = progress.is_fresh();
+            Ok(())
+        })
+        .ok();
+        is_fresh
+    }
+
+    /// Covers everything by a checkpoint: a session that writes here has ended.
+    pub(super) fn finish(&self) -> Result<(), docroot::Error> {
+        self.with_progress(Progress::finish)
+    }
+
+    /// What is held of a part from before, counted from its start, and where to read it.
+    pub(super) fn held(&self, part: Part) -> Option<(Vec<Range<u64>>, PartialHandle)> {
+        let end = part.start + part.length;
+        let held: Vec<_> = self
+            .held
+            .ranges()
+            .iter()
+            .map(|range| range.start.max(part.start)..range.end.min(end))
+            .filter(|range| !range.is_empty())
+            .map(|range| range.start - part.start..range.end - part.start)
+            .collect();
+        let partial = self.partial.as_ref().filter(|_| !held.is_empty())?;
+        Some((held, partial.handle()))
+    }
+
+    /// Gives up what is there of a part: no checkpoint claims it any more (protocol §14.5).
+    pub(super) fn restart(&self, part: Part) -> Result<(), docroot::Error> {
+        let Some(partial) = &self.partial else {
+            return Ok(());
+        };
+        self.with_progress(|progress| {
+            partial.forget_checkpoint()?;
+            progress.remove(part.start, part.start + part.length, partial.handle());
+            Ok(())
+        })
+    }
+
+    fn with_progress(
+        &self,
+        work: impl FnOnce(&mut Progress) -> Result<(), docroot::Error>,
+    ) -> Result<(), docroot::Error> {
+        match &self.progress {
+            // Behind a panic in here is a session that ends, and a checkpoint that claims less than is there.
+            Some(progress) => work(&mut progress.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => Ok(()),
         }
     }
 
@@ -144,7 +219,8 @@ impl Assembly {
         part: Part,
         path: &[u8],
         voice: &Voice,
-        decide: impl FnOnce() -> Result<Option<Target>, docroot::Error>,
+        opener: &Opener,
+        decide: impl FnOnce() -> Result<Decision, docroot::Error>,
     ) -> Result<Option<Arc<Output>>, BadPart> {
         let mut wholes = self.wholes();
         let end = part.start.checked_add(part.length).ok_or(BadPart)?;
@@ -161,7 +237,7 @@ impl Assembly {
                 size: part.size,
                 listed: RangeSet::new(),
                 complete: 0,
-                state: begin(decide()),
+                state: begin(opener, decide()),
                 waiting: Vec::new(),
             }),
         };
@@ -241,12 +317,13 @@ impl Assembly {
     }
 }
 
-fn begin(decided: Result<Option<Target>, docroot::Error>) -> State {
-    let opened = decided.and_then(|target| {
-        let Some(Target { size, place, .. }) = target else {
+fn begin(opener: &Opener, decided: Result<Decision, docroot::Error>) -> State {
+    let opened = decided.and_then(|decision| {
+        // A client that compares content splits no files; for one that does the attributes decide.
+        let Decision::Take(Target { source, place, .. }) = decision else {
             return Ok(State::Skipped);
         };
-        let (partial, metadata, existing) = match place {
+        let (opened, metadata, existing) = match place {
             Place::Sink => (None, Metadata::default(), Existing::Refuse),
             Place::Dir {
                 dir,
@@ -254,13 +331,22 @@ fn begin(decided: Result<Option<Target>, docroot::Error>) -> State {
                 metadata,
                 existing,
             } => {
-                let options = PartialOptions::default().size_hint(size);
-                let partial = dir.create_partial(&name, &options)?;
-                (Some(partial), metadata, existing)
+                let opened = opener.open(&dir, &name, source)?;
+                (Some(opened), metadata, existing)
             }
+        };
+        let (partial, progress, held) = match opened {
+            Some(Opened {
+                partial,
+                progress,
+                held,
+            }) => (Some(partial), progress, held),
+            None => (None, None, RangeSet::new()),
         };
         let output = Arc::new(Output {
             partial,
+            progress: progress.map(Mutex::new),
+            held,
             is_settled: AtomicBool::new(false),
         });
         Ok(State::Open {
@@ -275,7 +361,7 @@ fn begin(decided: Result<Option<Target>, docroot::Error>) -> State {
     })
 }
 
-fn overlaps(listed: &RangeSet, range: &std::ops::Range<u64>) -> bool {
+fn overlaps(listed: &RangeSet, range: &Range<u64>) -> bool {
     let missing: u64 = listed
         .gaps(range.clone())
         .map(|gap| gap.end - gap.start)

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use docroot::{Dir, EntryPath, Existing, FileKind, LinkRule, MAX_PATH, Metadata, Timestamp};
-use fasp_core::Attributes;
+use docroot::{
+    Dir, EntryPath, Existing, FileKind, LinkRule, MAX_PATH, Metadata, SourceFile, Timestamp,
+};
+use fasp_core::{Attributes, MAX_SMALL_FILE};
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
+use super::checkpoint::{Checkpoint, MAX_CHECKPOINT, SourceVersion};
 use super::prune::Prune;
 use super::{Rules, Voice};
 use crate::engine::destination::Destination;
@@ -16,12 +19,34 @@ const MAX_DIRS: usize = 128;
 /// Permission bits of new directories, less the umask.
 const DIRECTORY_MODE: u32 = 0o777;
 
+/// What becomes of a listed file.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// It is wanted.
+    Take(Target),
+    /// It is left alone.
+    Skip,
+    /// One with the same attributes is there: it is left alone if its content is the same too (protocol §14.4).
+    Compare(Target),
+}
+
 /// A listed file that is wanted.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) path: Vec<u8>,
-    pub(super) size: u64,
+    /// Which version of the source was listed.
+    pub(super) source: SourceVersion,
     pub(super) place: Place,
+}
+
+impl Target {
+    /// Opens the file that is there, to compare it.
+    pub(super) fn open_existing(&self) -> Result<SourceFile, docroot::Error> {
+        match &self.place {
+            Place::Dir { dir, name, .. } => dir.open_source(name),
+            Place::Sink => Err(docroot::Error::NotFound),
+        }
+    }
 }
 
 /// Where a file goes.
@@ -60,6 +85,27 @@ struct Last {
     dir: Dir,
 }
 
+/// What is in the way of a file, as the overwrite policy sees it.
+enum Found {
+    Nothing,
+    /// It is to be replaced.
+    Other,
+    /// It stays if the content agrees.
+    Same,
+    Stays,
+}
+
+/// Removes the checkpoint of a file that is complete: its writer died before it could.
+fn forget_checkpoint(dir: &Dir, name: &[u8], size: u64) {
+    if size > MAX_SMALL_FILE
+        && let Ok(Some(bytes)) = dir.load_checkpoint(name, MAX_CHECKPOINT)
+        && Checkpoint::decode(&bytes).is_some()
+    {
+        // One that stays is removed by the next writer of the file.
+        dir.remove_checkpoint(name).ok();
+    }
+}
+
 /// A symbolic link that waits for the end.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -89,25 +135,26 @@ impl Decider {
         }
     }
 
-    /// Decides about a file; nothing when it is to be left alone.
+    /// Decides about a file.
     pub(super) fn file(
         &mut self,
         path: &[u8],
         attributes: Attributes,
         size: u64,
-    ) -> Result<Option<Target>, docroot::Error> {
+    ) -> Result<Decision, docroot::Error> {
+        let source = SourceVersion::listed(attributes, size);
         let path_in_list = path.to_vec();
         self.note(path);
         let Destination::Tree(tree) = &self.destination else {
-            return Ok(Some(Target {
+            return Ok(Decision::Take(Target {
                 path: path_in_list,
-                size,
+                source,
                 place: Place::Sink,
             }));
         };
         let is_new = tree.is_new();
         if let Some((dir, name)) = self.neighbour(path) {
-            return self.target(path_in_list, size, attributes, (dir, name), is_new);
+            return self.target(path_in_list, source, attributes, (dir, name), is_new);
         }
         let place = tree.place(path)?;
         if self.rules.files.dry_run {
@@ -116,47 +163,58 @@ impl Decider {
                 Err(docroot::Error::NotFound) => None,
                 found => found?,
             };
-            let is_wanted = self.existing(found, attributes, size)?.is_some();
-            return Ok(is_wanted.then_some(Target {
-                path: path_in_list,
-                size,
-                place: Place::Sink,
-            }));
+            // Nor is content compared: what seems to be the same counts as such.
+            return Ok(match self.find(found, attributes, size)? {
+                Found::Stays | Found::Same => Decision::Skip,
+                Found::Nothing | Found::Other => Decision::Take(Target {
+                    path: path_in_list,
+                    source,
+                    place: Place::Sink,
+                }),
+            });
         }
         let dir = self.enter(&place)?;
         let name = place.file_name().unwrap_or_default().to_vec();
         self.remember(path, &place, &dir);
-        self.target(path_in_list, size, attributes, (dir, name), is_new)
+        self.target(path_in_list, source, attributes, (dir, name), is_new)
     }
 
     /// Decides about a file by the directory and the name that it has.
     fn target(
         &self,
         path: Vec<u8>,
-        size: u64,
+        source: SourceVersion,
         attributes: Attributes,
         (dir, name): (Dir, Vec<u8>),
         is_new: bool,
-    ) -> Result<Option<Target>, docroot::Error> {
-        let existing = if is_new {
-            Existing::Refuse
-        } else {
-            match self.existing(dir.stat(&name)?, attributes, size)? {
-                Some(existing) => existing,
-                None => return Ok(None),
+    ) -> Result<Decision, docroot::Error> {
+        let found = match is_new {
+            true => Found::Nothing,
+            false => self.find(dir.stat(&name)?, attributes, source.size)?,
+        };
+        let existing = match found {
+            Found::Nothing => Existing::Refuse,
+            Found::Other | Found::Same => self.replacing(),
+            Found::Stays => {
+                forget_checkpoint(&dir, &name, source.size);
+                return Ok(Decision::Skip);
             }
         };
         let metadata = self.metadata(attributes, self.rules.creation.file_mode);
-        Ok(Some(Target {
+        let target = Target {
             path,
-            size,
+            source,
             place: Place::Dir {
                 dir,
                 name,
                 metadata,
                 existing,
             },
-        }))
+        };
+        Ok(match found {
+            Found::Same => Decision::Compare(target),
+            _ => Decision::Take(target),
+        })
     }
 
     /// Where a file goes when the one before it is in the same directory: nearly every file of a long list, whose path
@@ -288,15 +346,15 @@ impl Decider {
         Ok(dir)
     }
 
-    /// Applies the overwrite policy; nothing when what is there stays.
-    fn existing(
+    /// Applies the overwrite policy to what is there.
+    fn find(
         &self,
         found: Option<docroot::Attributes>,
         attributes: Attributes,
         size: u64,
-    ) -> Result<Option<Existing>, docroot::Error> {
+    ) -> Result<Found, docroot::Error> {
         let Some(found) = found else {
-            return Ok(Some(Existing::Refuse));
+            return Ok(Found::Nothing);
         };
         if found.kind == FileKind::Directory {
             return Err(docroot::Error::IsADirectory);
@@ -318,7 +376,16 @@ impl Decider {
         if replace && !self.rules.may_overwrite {
             return Err(docroot::Error::AlreadyExists);
         }
-        Ok(replace.then_some(self.replacing()))
+        let is_compared = is_same
+            && size > 0
+            && self.rules.may_overwrite
+            && self.rules.overwrite == OverwritePolicy::Diff
+            && self.rules.resume > ResumePolicy::Attributes;
+        Ok(match (replace, is_compared) {
+            (_, true) => Found::Same,
+            (true, false) => Found::Other,
+            (false, false) => Found::Stays,
+        })
     }
 
     /// How a file is replaced.

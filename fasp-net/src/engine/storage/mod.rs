@@ -1,25 +1,35 @@
 //! The storage thread of a receiving session: reads pages, decides, creates and writes files.
 
 mod assembly;
+pub(crate) mod checkpoint;
 mod decide;
+mod durable;
 mod gauge;
+mod opener;
 mod parts;
 mod prune;
+mod verify;
 mod write;
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
 use transfer_spec::{FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 pub(crate) use self::assembly::Assembly;
 use self::assembly::Part;
 pub(super) use self::assembly::Parts;
-use self::decide::Decider;
+use self::decide::{Decider, Decision, Target};
 pub(super) use self::gauge::{Gauge, IDLE};
+use self::opener::Opener;
 use self::parts::PartWriter;
+pub(super) use self::verify::digest_of;
+use self::verify::{Extent, Present, samples};
 use self::write::Writer;
 use super::commit;
 use super::destination::Destination;
@@ -33,6 +43,9 @@ pub(super) const QUEUE: usize = 128;
 
 /// Buffers with blocks that are written together, at most: what they have in common goes out in one system call.
 const TOGETHER: usize = 8;
+
+/// How often the thread looks whether checkpoints are due.
+const TICK: Duration = Duration::from_millis(250);
 
 /// What to do about files.
 #[derive(Debug, Clone)]
@@ -74,7 +87,22 @@ pub(super) struct Blocks {
 #[derive(Debug)]
 pub(super) enum StorageEvent {
     /// Ask the sender for the blocks of this file.
-    Request { file: u32, size: u64 },
+    Request {
+        file: u32,
+        size: u64,
+        /// Of which these are there.
+        held: Vec<Range<u64>>,
+    },
+    /// The digest of what is there of a file.
+    Present { file: u32, digest: u64 },
+    /// Ask the sender whether it has these bytes.
+    Check {
+        file: u32,
+        ranges: Vec<Range<u64>>,
+        digest: u64,
+    },
+    /// Ask for all blocks of this file once more.
+    Restart { file: u32, size: u64 },
     /// Ask for the content of this small file.
     Want { file: u32 },
     /// The sender's digest.
@@ -150,9 +178,14 @@ impl Settled {
     }
 
     pub(super) fn failed(file: u32, path: Vec<u8>, error: &docroot::Error) -> Self {
+        Self::lost(file, path, error.code(), &error.to_string())
+    }
+
+    /// One that failed for a reason that the other side gave.
+    fn lost(file: u32, path: Vec<u8>, code: ErrorCode, text: &str) -> Self {
         let result = SettledResult::Failed {
-            code: error.code(),
-            text: error.to_string(),
+            code,
+            text: text.to_owned(),
         };
         Self {
             file,
@@ -185,6 +218,11 @@ struct Storage {
     settled: Vec<Settled>,
     is_dry_run: bool,
     writer: Writer,
+    /// Files that are there with the same attributes, until the sender has compared the content.
+    compared: BTreeMap<u32, Target>,
+    next_tick: Instant,
+    /// Dropped when everything is done.
+    _alive: Sender<()>,
     voice: Voice,
     port: Port,
     gauge: Arc<Gauge>,
@@ -198,16 +236,21 @@ pub(super) fn start(
     events: Sender<StorageEvent>,
     gauge: Arc<Gauge>,
     assembly: Assembly,
-) -> Result<Sender<Job>, Error> {
+) -> Result<(Sender<Job>, Receiver<()>), Error> {
     let commits = commit::start(events.clone())?;
     let (sender, jobs) = bounded(QUEUE);
     let voice = Voice(events);
     let parts = PartWriter::new(assembly, voice.clone());
+    let opener = Opener::new(rules.resume).map_err(Error::Thread)?;
+    let (alive, ended) = bounded(0);
     let mut storage = Storage {
         settled: Vec::new(),
         is_dry_run: rules.files.dry_run,
         decider: Decider::new(destination, rules),
-        writer: Writer::new(voice.clone(), commits, parts),
+        writer: Writer::new(voice.clone(), commits, opener, parts),
+        compared: BTreeMap::new(),
+        next_tick: Instant::now(),
+        _alive: alive,
         voice,
         port,
         gauge,
@@ -216,7 +259,7 @@ pub(super) fn start(
         .name("fasp-storage".into())
         .spawn(move || storage.run(&jobs))
         .map_err(Error::Thread)?;
-    Ok(sender)
+    Ok((sender, ended))
 }
 
 /// A file that failed, with its path.
@@ -225,14 +268,35 @@ type Failure = (u32, Vec<u8>, docroot::Error);
 impl Storage {
     fn run(&mut self, jobs: &Receiver<Job>) {
         let mut blocks = Vec::with_capacity(TOGETHER);
-        for job in jobs {
-            let mut next = Some(job);
+        loop {
+            let mut next = match self.next(jobs) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             while let Some(job) = next.take() {
                 next = self.act(job, jobs, &mut blocks);
             }
             if self.gauge.is_asked_for(jobs.len()) {
                 self.voice.tell(StorageEvent::Idle);
             }
+            let now = Instant::now();
+            if now >= self.next_tick {
+                self.next_tick = now + TICK;
+                self.writer.tick(now);
+            }
+        }
+        self.writer.end();
+    }
+
+    /// Waits for a job, but not longer than checkpoints can wait.
+    fn next(&mut self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+        if let Ok(job) = jobs.try_recv() {
+            return Ok(job);
+        }
+        match self.writer.is_fresh() {
+            true => jobs.recv_timeout(TICK),
+            false => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
@@ -250,7 +314,7 @@ impl Storage {
                 return next;
             }
             Job::Complete { file } => self.writer.complete(file),
-            Job::Damaged { file } => self.writer.fail(file, &docroot::Error::SourceChanged),
+            Job::Damaged { file } => self.writer.damaged(file),
             Job::Finish => self.finish(),
         }
         None
@@ -337,7 +401,12 @@ impl Storage {
             Record::Digest { file, digest } => {
                 self.voice.tell(StorageEvent::Digest { file, digest });
             }
+            Record::Checked { file, agrees } => return Some(self.checked(file, agrees)),
             Record::SourceFailed { file, code, text } => {
+                if let Some(target) = self.compared.remove(&file) {
+                    self.voice
+                        .settle(Settled::lost(file, target.path, code, text));
+                }
                 self.writer.source_failed(file, code, text);
             }
             Record::Unlisted { path, code, text } => self.missing(path, Some(code), text),
@@ -368,18 +437,58 @@ impl Storage {
         size: u64,
     ) -> Result<(), Failure> {
         match self.decider.file(&path, attributes, size) {
-            Ok(Some(_)) if self.is_dry_run => {
+            Ok(Decision::Take(_)) if self.is_dry_run => {
                 self.voice.settle(Settled::done(file, path, size));
                 return Ok(());
             }
-            Ok(Some(target)) => self.writer.begin(file, target),
-            Ok(None) => {
+            Ok(Decision::Take(target)) => self.writer.begin(file, target),
+            Ok(Decision::Skip) => {
                 self.settled.push(Settled::skipped(file, path));
                 return Ok(());
             }
+            Ok(Decision::Compare(target)) => self.compare(file, target),
             Err(error) => Err(error),
         }
         .map_err(|error| (file, path, error))
+    }
+
+    /// Asks whether a file that is there has the content of the source.
+    fn compare(&mut self, file: u32, target: Target) -> Result<(), docroot::Error> {
+        let size = target.source.size;
+        let Ok(present) = target.open_existing() else {
+            return self.writer.begin(file, target);
+        };
+        let whole = 0..size;
+        let ranges = match self.writer.opener.resume {
+            ResumePolicy::FullChecksum => vec![whole],
+            _ => samples(std::slice::from_ref(&whole), size),
+        };
+        self.compared.insert(file, target);
+        let extent = Extent {
+            file,
+            base: 0,
+            size,
+            ranges,
+        };
+        self.writer.verifier.ask(Present::Whole(present), extent);
+        Ok(())
+    }
+
+    /// The sender has compared.
+    fn checked(&mut self, file: u32, agrees: bool) -> Result<(), Failure> {
+        let Some(target) = self.compared.remove(&file) else {
+            // An answer about a file that has failed meanwhile is late.
+            self.writer.checked(file, agrees);
+            return Ok(());
+        };
+        let path = target.path.clone();
+        if agrees {
+            self.settled.push(Settled::skipped(file, path));
+            return Ok(());
+        }
+        self.writer
+            .begin(file, target)
+            .map_err(|error| (file, path, error))
     }
 
     /// A part of a split file; nothing for one that cannot be.
@@ -405,7 +514,14 @@ impl Storage {
         };
         let path = join(entered, name);
         let decide = || self.decider.file(&path, attributes, size);
-        self.writer.parts.begin(part, &path, decide).ok().map(Ok)
+        let Writer {
+            parts,
+            opener,
+            verifier,
+            ..
+        } = &mut self.writer;
+        let begun = parts.begin(part, &path, opener, verifier, decide);
+        begun.ok().map(Ok)
     }
 
     fn small_file(
@@ -420,8 +536,11 @@ impl Storage {
             return self.file(file, path, attributes, content.len() as u64);
         }
         match self.decider.file(&path, attributes, content.len() as u64) {
-            Ok(Some(target)) => self.writer.create(file, target, content),
-            Ok(None) => {
+            // The content is here already.
+            Ok(Decision::Take(target) | Decision::Compare(target)) => {
+                self.writer.create(file, target, content)
+            }
+            Ok(Decision::Skip) => {
                 self.settled.push(Settled::skipped(file, path));
                 return Ok(());
             }

@@ -2,13 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
+use std::ops::Range;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
-use docroot::{Existing, Metadata, Partial, PartialOptions};
-use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE};
+use docroot::{Existing, Metadata, Partial, PartialHandle};
+use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE, RangeSet};
+use transfer_spec::ResumePolicy;
 
 use super::decide::{Place, Target};
+use super::durable::Progress;
+use super::opener::Opener;
 use super::parts::PartWriter;
+use super::verify::{Extent, Present, Verifier, samples};
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
 
@@ -24,17 +30,48 @@ struct Open {
     path: Vec<u8>,
     size: u64,
     output: Output,
+    /// What was there from before, until it has turned out not to agree.
+    held: RangeSet,
 }
 
 /// Where the bytes of a file go.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one sink beside many partials would be the odd case"
+)]
 enum Output {
     Partial {
         partial: Partial,
+        /// Nothing at level 0.
+        progress: Option<Progress>,
         metadata: Metadata,
         existing: Existing,
     },
     Sink,
+}
+
+impl Output {
+    fn write(&mut self, slices: &[IoSlice<'_>], run: &Run) -> Result<(), docroot::Error> {
+        let Self::Partial {
+            partial, progress, ..
+        } = self
+        else {
+            return Ok(());
+        };
+        partial.write_vectored_at(slices, run.start)?;
+        match progress {
+            Some(progress) => progress.on_written(run.start, run.end),
+            None => Ok(()),
+        }
+    }
+
+    fn progress(&mut self) -> Option<&mut Progress> {
+        match self {
+            Self::Partial { progress, .. } => progress.as_mut(),
+            Self::Sink => None,
+        }
+    }
 }
 
 /// Creates, fills and finishes files.
@@ -42,6 +79,8 @@ enum Output {
 pub(super) struct Writer {
     voice: Voice,
     commits: Option<Sender<Pending>>,
+    pub(super) opener: Opener,
+    pub(super) verifier: Verifier,
     open: BTreeMap<u32, Open>,
     pub(super) parts: PartWriter,
     /// Wanted by blocks, waiting for a free place.
@@ -51,9 +90,16 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(voice: Voice, commits: Sender<Pending>, parts: PartWriter) -> Self {
+    pub(super) fn new(
+        voice: Voice,
+        commits: Sender<Pending>,
+        opener: Opener,
+        parts: PartWriter,
+    ) -> Self {
         Self {
+            verifier: Verifier::new(voice.clone()),
             voice,
+            opener,
             parts,
             commits: Some(commits),
             open: BTreeMap::new(),
@@ -64,10 +110,10 @@ impl Writer {
 
     /// Wants a listed file: asks for its content or its blocks, now or when there is a place.
     pub(super) fn begin(&mut self, file: u32, target: Target) -> Result<(), docroot::Error> {
-        if target.size == 0 {
+        if target.source.size == 0 {
             return self.create(file, target, b"");
         }
-        if target.size <= MAX_SMALL_FILE {
+        if target.source.size <= MAX_SMALL_FILE {
             self.asked.insert(file, target);
             self.voice.tell(StorageEvent::Want { file });
             return Ok(());
@@ -80,23 +126,165 @@ impl Writer {
     }
 
     fn open_partial(&mut self, file: u32, target: Target) -> Result<(), docroot::Error> {
-        let Target { path, size, place } = target;
-        let output = match place {
-            Place::Sink => Output::Sink,
+        let Target {
+            path,
+            source,
+            place,
+        } = target;
+        let size = source.size;
+        let (output, held) = match place {
+            Place::Sink => (Output::Sink, RangeSet::new()),
             Place::Dir {
                 dir,
                 name,
                 metadata,
                 existing,
-            } => Output::Partial {
-                partial: dir.create_partial(&name, &PartialOptions::default().size_hint(size))?,
-                metadata,
-                existing,
-            },
+            } => {
+                let opened = self.opener.open(&dir, &name, source)?;
+                let output = Output::Partial {
+                    partial: opened.partial,
+                    progress: opened.progress,
+                    metadata,
+                    existing,
+                };
+                (output, opened.held)
+            }
         };
-        self.open.insert(file, Open { path, size, output });
-        self.voice.tell(StorageEvent::Request { file, size });
+        let open = Open {
+            path,
+            size,
+            output,
+            held,
+        };
+        self.ask(file, &open);
+        self.open.insert(file, open);
         Ok(())
+    }
+
+    /// Asks for what is missing of a file, or first whether what is there agrees.
+    fn ask(&mut self, file: u32, open: &Open) {
+        let size = open.size;
+        let Output::Partial { partial, .. } = &open.output else {
+            return self.request(file, size, Vec::new());
+        };
+        let held = open.held.ranges().to_vec();
+        let ranges = match self.opener.resume {
+            _ if held.is_empty() => return self.request(file, size, held),
+            ResumePolicy::None | ResumePolicy::Attributes => {
+                return self.go_on(file, size, held, partial.handle());
+            }
+            ResumePolicy::SparseChecksum => samples(&held, size),
+            ResumePolicy::FullChecksum => held,
+        };
+        let extent = Extent {
+            file,
+            base: 0,
+            size,
+            ranges,
+        };
+        self.verifier
+            .ask(Present::Partial(partial.handle()), extent);
+    }
+
+    fn request(&self, file: u32, size: u64, held: Vec<Range<u64>>) {
+        self.voice.tell(StorageEvent::Request { file, size, held });
+    }
+
+    /// Asks for the rest of a file, and reads what is there meanwhile.
+    fn go_on(&mut self, file: u32, size: u64, held: Vec<Range<u64>>, handle: PartialHandle) {
+        self.request(file, size, held.clone());
+        let extent = Extent {
+            file,
+            base: 0,
+            size,
+            ranges: held,
+        };
+        self.verifier.digest(Present::Partial(handle), extent);
+    }
+
+    /// The sender has compared what is there of a file; false when there is no such file.
+    pub(super) fn checked(&mut self, file: u32, agrees: bool) -> bool {
+        let Some(open) = self.open.get(&file) else {
+            return false;
+        };
+        let (size, held) = (open.size, open.held.ranges().to_vec());
+        match &open.output {
+            Output::Partial { partial, .. } if agrees => {
+                let handle = partial.handle();
+                self.go_on(file, size, held, handle);
+            }
+            _ => match self.restart(file) {
+                Ok(()) => self.request(file, size, Vec::new()),
+                Err(error) => self.fail(file, &error),
+            },
+        }
+        true
+    }
+
+    /// The digest of a file did not agree: one that was continued is sent again, others have failed.
+    pub(super) fn damaged(&mut self, file: u32) {
+        match self
+            .open
+            .get(&file)
+            .map(|open| (open.size, open.held.is_empty()))
+        {
+            Some((size, false)) => match self.restart(file) {
+                Ok(()) => self.voice.tell(StorageEvent::Restart { file, size }),
+                Err(error) => self.fail(file, &error),
+            },
+            None if self.parts.restart(file) => {}
+            _ => self.fail(file, &docroot::Error::SourceChanged),
+        }
+    }
+
+    /// Gives up what is there of a file, and all that claims it.
+    fn restart(&mut self, file: u32) -> Result<(), docroot::Error> {
+        let Some(open) = self.open.get_mut(&file) else {
+            return Ok(());
+        };
+        open.held = RangeSet::new();
+        if let Output::Partial {
+            partial, progress, ..
+        } = &mut open.output
+        {
+            partial.restart(open.size)?;
+            if let Some(progress) = progress {
+                progress.remove(0, open.size, partial.handle());
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the checkpoints that are due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        let mut failed = Vec::new();
+        for (file, open) in &mut self.open {
+            if let Some(Err(error)) = open.output.progress().map(|progress| progress.tick(now)) {
+                failed.push((*file, error));
+            }
+        }
+        for (file, error) in failed {
+            self.fail(file, &error);
+        }
+        self.parts.tick(now);
+    }
+
+    /// Whether a later checkpoint should cover something.
+    pub(super) fn is_fresh(&mut self) -> bool {
+        let mut outputs = self.open.values_mut().filter_map(|o| o.output.progress());
+        outputs.any(|progress| progress.is_fresh()) || self.parts.is_fresh()
+    }
+
+    /// The session has ended: what is open stays for the next one (protocol §14.2).
+    pub(super) fn end(&mut self) {
+        for open in self.open.values_mut() {
+            if let Some(Err(error)) = open.output.progress().map(Progress::finish) {
+                tracing::debug!(%error, "checkpoint not written");
+            }
+        }
+        self.open.clear();
+        self.parts.end();
+        self.finish();
     }
 
     /// Opens the next waiting file after one was closed.
@@ -122,7 +310,7 @@ impl Writer {
             return Ok(());
         };
         let path = target.path.clone();
-        if target.size != content.len() as u64 {
+        if target.source.size != content.len() as u64 {
             return Err((file, path, docroot::Error::SourceChanged));
         }
         self.create(file, target, content)
@@ -136,7 +324,12 @@ impl Writer {
         target: Target,
         content: &[u8],
     ) -> Result<(), docroot::Error> {
-        let Target { path, size, place } = target;
+        let Target {
+            path,
+            source,
+            place,
+        } = target;
+        let size = source.size;
         let Place::Dir {
             dir,
             name,
@@ -224,15 +417,13 @@ impl Writer {
     }
 
     fn write_run(&mut self, run: &Run, slices: &[IoSlice<'_>]) -> u64 {
-        let Some(open) = self.open.get(&run.file) else {
+        let Some(open) = self.open.get_mut(&run.file) else {
             return match self.parts.write(run.file, run.start, slices) {
                 true => run.end - run.start,
                 false => 0,
             };
         };
-        if let Output::Partial { partial, .. } = &open.output
-            && let Err(error) = partial.write_vectored_at(slices, run.start)
-        {
+        if let Err(error) = open.output.write(slices, run) {
             self.fail(run.file, &error);
         }
         run.end - run.start
@@ -250,7 +441,10 @@ impl Writer {
 
     /// Every byte of a file is written: its final name and its durability are the commit thread's.
     pub(super) fn complete(&mut self, file: u32) {
-        let Some(Open { path, size, output }) = self.open.remove(&file) else {
+        let Some(Open {
+            path, size, output, ..
+        }) = self.open.remove(&file)
+        else {
             self.parts.complete(file, self.commits.as_ref());
             return;
         };
@@ -260,6 +454,7 @@ impl Writer {
                 partial,
                 metadata,
                 existing,
+                ..
             } => match partial.finish(&metadata, existing) {
                 Ok(finished) => self.commit(Pending {
                     file,

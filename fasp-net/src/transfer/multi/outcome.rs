@@ -17,6 +17,7 @@ pub(in crate::transfer) fn merge(finishes: &[&Finish]) -> (Outcome, Option<(Erro
         files_skipped,
         files_failed,
         bytes,
+        resumed_bytes,
         elapsed_ms,
         retransmitted_bytes,
         loss_ratio,
@@ -28,6 +29,7 @@ pub(in crate::transfer) fn merge(finishes: &[&Finish]) -> (Outcome, Option<(Erro
         whole.files_skipped += files_skipped;
         whole.files_failed += files_failed;
         whole.bytes += bytes;
+        whole.resumed_bytes += resumed_bytes;
         // The first session lasts from the beginning to the end.
         whole.elapsed_ms = whole.elapsed_ms.max(*elapsed_ms);
         whole.retransmitted_bytes += retransmitted_bytes;
@@ -36,7 +38,7 @@ pub(in crate::transfer) fn merge(finishes: &[&Finish]) -> (Outcome, Option<(Erro
         whole.failures.extend(failures.iter().take(room).cloned());
     }
     whole.loss_ratio = lost;
-    whole.mean_rate_kbps = whole.bytes.saturating_mul(8) / whole.elapsed_ms.max(1);
+    whole.set_mean_rate();
     let error = failed(&whole, finishes);
     (whole, error)
 }
