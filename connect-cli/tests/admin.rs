@@ -68,6 +68,8 @@ fn administrators_see_steer_and_end_sessions() {
     let run = admin(&site, &["sessions", "stop", &id]);
     assert_eq!((run.status, run.err.as_str()), (0, "ended 1 session\n"));
     let ended = Run::of(client);
+    // It does not try again.
+    ended.assert_refused(130, 28);
     assert!(
         ended
             .out

@@ -188,6 +188,8 @@ fn a_server_that_dies_is_missed_at_once_and_the_rest_follows_later() {
         "50m",
         "--json",
         "--accept-new-host-key",
+        "--retry",
+        "0",
         "f",
         "HOST:",
     ];
@@ -215,6 +217,8 @@ fn d13_a_server_that_is_stopped_says_so_and_the_rest_follows_later() {
         "50m",
         "--json",
         "--accept-new-host-key",
+        "--retry",
+        "0",
         "HOST:f",
         "copy",
     ];

@@ -47,6 +47,7 @@ mod portable;
 mod publish;
 mod resolve;
 mod root;
+mod same;
 mod saved;
 mod source;
 mod stale;

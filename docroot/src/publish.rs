@@ -15,6 +15,7 @@ use crate::filesystem::Filesystem;
 use crate::partial::{Unpublished, apply, create_new, sync_data, write_all_at};
 use crate::path::EntryPath;
 use crate::root::Docroot;
+use crate::same::is_same;
 use crate::saved::save;
 
 /// What happens when the final name is taken.
@@ -23,6 +24,9 @@ use crate::saved::save;
 pub enum Existing {
     /// What is there stays; publishing fails with [`Error::AlreadyExists`].
     Refuse,
+    /// As [`Existing::Refuse`], but a file with the same content and modification time is as good as ours: whoever
+    /// published it a moment before us was at the same work.
+    RefuseOther,
     /// A file is replaced in one step; so is a link, which is not followed. A file that this
     /// account may not write stays, and so does a directory.
     Replace,
@@ -95,6 +99,13 @@ impl Finished {
             ..
         } = &self.unpublished;
         match rename_without_replacing((dir, temporary), (dir, name)) {
+            Err(Errno::EXIST) if self.existing == Existing::RefuseOther => {
+                return match is_same(dir, temporary, name) {
+                    // Ours is removed when dropped.
+                    true => self.unpublished.forget_checkpoint(),
+                    false => Err(Error::AlreadyExists),
+                };
+            }
             Err(Errno::EXIST) if self.existing != Existing::Refuse => {
                 if self.existing == Existing::Save {
                     check_replaceable((dir, name))?;
@@ -302,7 +313,7 @@ impl Docroot {
         let (to_dir, to) = self.parent_dir(to)?;
         to_dir.check_final_name(to)?;
         match rename_without_replacing((&from_dir, from), (&to_dir, to)) {
-            Err(Errno::EXIST) if existing != Existing::Refuse => {
+            Err(Errno::EXIST) if matches!(existing, Existing::Replace | Existing::Save) => {
                 if existing == Existing::Save {
                     save(&to_dir, to)?;
                 }

@@ -65,6 +65,8 @@ pub enum Event {
         /// One sentence, lower case, without a full stop.
         message: ShownText,
     },
+    /// The transfer ended early and is tried again after a while; what is there is continued.
+    Retrying(Retrying),
     /// The transfer ended well, or ended with failed files; always the last event.
     Done(Outcome),
 }
@@ -226,6 +228,22 @@ pub struct RateChange {
         serialize_with = "as_optional_text"
     )]
     pub policy: Option<RatePolicy>,
+}
+
+/// A transfer that is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Retrying {
+    /// Which retry it is, from 1.
+    pub retry: u32,
+    /// How many there may be.
+    pub retries: u32,
+    /// Why the transfer ended, as a number the field knows.
+    #[serde(serialize_with = "as_number")]
+    pub code: ErrorCode,
+    /// Why, as half a sentence.
+    pub message: ShownText,
+    /// The wait before it begins again, milliseconds.
+    pub delay_ms: u64,
 }
 
 /// The result of a transfer that ran to its end.

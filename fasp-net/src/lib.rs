@@ -10,6 +10,7 @@ pub mod event;
 pub mod port;
 pub mod receipt;
 pub mod request;
+pub mod retry;
 pub mod serve;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -118,6 +118,16 @@ pub struct TransferArgs {
     /// Split files of this size and more between sessions; 0 never splits
     #[arg(long, value_name = "SIZE", default_value = "60M", value_parser = value::bytes)]
     pub split_threshold: u64,
+    /// How often to try again after an error that may pass
+    #[arg(
+        help = "How often to try again after an error that may pass [default: 3, and never when nothing has begun]",
+        long,
+        value_name = "COUNT"
+    )]
+    pub retry: Option<u32>,
+    /// How long to wait before the first retry, seconds; each further wait is twice as long, up to 5 minutes
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub retry_interval: u32,
 }
 
 /// How to reach the server.

@@ -13,12 +13,13 @@ use fasp_net::{
         },
         ssh::{
             client::{CONNECT_TIMEOUT, Connection, FirstUse, HostKeyCheck},
-            credentials::{Credentials, KeySource, PasswordSource, Prompt},
+            credentials::{Credentials, KeySource, PasswordSource},
         },
     },
 };
 use tokio::process::Command;
 
+use super::answers::Answers;
 use crate::{
     error::CommandError,
     resolve::{self, Carrier, NewHostKeys, Server},
@@ -40,14 +41,19 @@ pub(super) struct Reached {
 }
 
 /// Connects for a transfer: with the ticket of an earlier one, or by logging in.
-pub(super) async fn reach(server: &Server, carrier: &Carrier) -> Result<Reached, CommandError> {
+pub(super) async fn reach(
+    server: &Server,
+    carrier: &Carrier,
+    answers: &Answers,
+) -> Result<Reached, CommandError> {
     match carrier {
         Carrier::BuiltIn {
             identities,
             known_hosts,
             new_host_keys,
         } => {
-            let login = login(server, identities, known_hosts.as_ref(), *new_host_keys)?;
+            let known_hosts = known_hosts.as_ref();
+            let login = login(server, identities, known_hosts, *new_host_keys, answers)?;
             Ok(Reached {
                 dialled: login.dial().await?,
                 process: None,
@@ -72,6 +78,7 @@ fn login(
     identities: &[PathBuf],
     known_hosts: Option<&PathBuf>,
     new_host_keys: NewHostKeys,
+    answers: &Answers,
 ) -> Result<Login, CommandError> {
     let known_hosts = match known_hosts {
         Some(path) => path.clone(),
@@ -82,7 +89,7 @@ fn login(
         port: server.port.unwrap_or(fasp_net::control::ssh::DEFAULT_PORT),
         timeout: CONNECT_TIMEOUT,
         user: server.user.clone().unwrap_or_default(),
-        credentials: credentials(identities),
+        credentials: credentials(identities, answers),
         tickets: Some(TicketFile::beside(&known_hosts)),
         check: HostKeyCheck::Known {
             hosts: KnownHosts::new(known_hosts),
@@ -99,7 +106,8 @@ pub(super) async fn connect(server: &Server, carrier: &Carrier) -> Result<Connec
             known_hosts,
             new_host_keys,
         } => {
-            let login = login(server, identities, known_hosts.as_ref(), *new_host_keys)?;
+            let (known_hosts, answers) = (known_hosts.as_ref(), Answers::default());
+            let login = login(server, identities, known_hosts, *new_host_keys, &answers)?;
             Ok(Connected {
                 connection: login.connect().await?,
                 process: None,
@@ -144,7 +152,7 @@ fn first_use(rule: NewHostKeys) -> FirstUse {
 }
 
 /// Everything there is to log in with: keys that were named, what the environment offers, and a person.
-fn credentials(identities: &[PathBuf]) -> Credentials {
+fn credentials(identities: &[PathBuf], answers: &Answers) -> Credentials {
     let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let mut credentials = Credentials::from_environment(&home, |name| env::var(name).ok());
     if home.as_os_str().is_empty() {
@@ -153,10 +161,11 @@ fn credentials(identities: &[PathBuf]) -> Credentials {
     let named = identities.iter().cloned().map(KeySource::File);
     credentials.keys.splice(0..0, named);
     if ui::can_ask() {
-        credentials.passphrase = Some(Prompt::new(ui::ask_secret));
+        let prompt = answers.prompt();
+        credentials.passphrase = Some(prompt.clone());
         credentials
             .password
-            .get_or_insert_with(|| PasswordSource::Ask(Prompt::new(ui::ask_secret)));
+            .get_or_insert_with(|| PasswordSource::Ask(prompt));
     }
     credentials
 }

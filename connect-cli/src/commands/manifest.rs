@@ -6,7 +6,7 @@ use docroot::{Dir, Docroot, PartialOptions, RootOptions, Suffixes};
 use fasp_net::event::{Event, Outcome, ShownText, Started};
 use fasp_net::receipt::Receipt;
 
-use crate::error::CommandError;
+use crate::{error::CommandError, ui};
 
 /// What the name ends in while the transfer runs, as with `ascp`.
 const IN_PROGRESS: &[u8] = b".aspera-inprogress";
@@ -59,9 +59,9 @@ impl Manifest {
     }
 
     /// Says how the transfer ended, and gives the file its name.
-    pub(super) fn finish(mut self, error: Option<&fasp_net::Error>) -> Result<(), CommandError> {
+    pub(super) fn finish(mut self, error: Option<&CommandError>) -> Result<(), CommandError> {
         if let Some(error) = error {
-            let text = ShownText::from_message(&error.to_string());
+            let text = ShownText::from_message(&ui::error_sentence(error));
             let code = error.code().number();
             self.with(|receipt| receipt.line(format_args!("# ended: {text} (code {code})")));
         }

@@ -1,6 +1,7 @@
 //! One file a command: calls libraries and hands results to the [`Ui`].
 
 mod admin;
+mod answers;
 mod asconfigurator;
 mod bench;
 mod conf;
@@ -18,6 +19,7 @@ mod server;
 mod signals;
 mod sources;
 mod standard;
+mod stop;
 mod transfer;
 mod transfer_log;
 mod user;

@@ -1,24 +1,28 @@
 //! `upload` and `download`.
 
+use std::io::{Stderr, Stdout};
+
+use fasp_core::ErrorCode;
 use fasp_net::{
+    event::{Event, Outcome, Retrying, ShownText},
     request::TransferOptions,
-    transfer::{Job, Remote, Transfer},
+    transfer::{Job, Transfer, advice},
 };
 use tokio::runtime::Runtime;
 
 use super::{
+    answers::Answers,
     connection::{self, Reached},
     manifest::Manifest,
-    signals::Signals,
     sources::job,
     standard::Collected,
+    stop::Stop,
     transfer_log::TransferLog,
 };
 use crate::{
     error::CommandError,
-    exit::ExitStatus,
-    resolve::{Carrier, Server, TransferRequest},
-    ui::{self, ProgressBar, Ui},
+    resolve::{Carrier, Retry, Server, TransferRequest},
+    ui::{self, Reporter, Ui},
 };
 
 pub(super) fn run(ui: &Ui, request: TransferRequest) -> Result<(), CommandError> {
@@ -33,43 +37,26 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         list,
         to_standard_output,
         manifest,
+        retry,
         mut options,
     } = request;
     // A misspelt file is found before anybody is asked for a password.
     let (mut job, _spool) = job(work, list, &mut options.files)?;
     let collected = collect(ui, to_standard_output, &mut job)?;
     let mut manifest = Manifest::new(manifest)?;
-    let log = TransferLog::new(&server, &options);
-    let mut signals = runtime.block_on(async { Signals::new() })?;
-    let starting = start(&server, &carrier, job, &options);
-    let (transfer, connected) = runtime.block_on(signals.unless(starting))?;
-    let mut reporter = match collected {
-        Some(_) => ui.quiet_reporter(),
-        None => ui.reporter(),
+    let attempts = Attempts {
+        ui,
+        runtime,
+        log: TransferLog::new(&server, &options),
+        server,
+        carrier,
+        answers: Answers::default(),
+        job,
+        options: &options,
+        is_collected: collected.is_some(),
+        stop: Stop::listen(*ui, runtime)?,
     };
-    let stop = Stop {
-        remote: transfer.remote(),
-        ui: *ui,
-        bar: reporter.bar(),
-    };
-    runtime.spawn(stop.on_signal(signals));
-    let followed = ui::follow(
-        &mut reporter,
-        transfer.events().iter().inspect(|event| {
-            log.event(event);
-            manifest.event(event);
-        }),
-    );
-    if followed.is_err() {
-        transfer.remote().cancel();
-    }
-    let result = transfer.wait();
-    drop(connected);
-    log.stop(result.as_ref());
-    followed.map_err(|source| CommandError::Output {
-        what: "the events of the transfer".to_owned(),
-        source,
-    })?;
+    let result = attempts.run(retry, &mut manifest);
     let written = manifest.finish(result.as_ref().err());
     result?;
     if let Some(collected) = collected.filter(|_| !options.files.dry_run) {
@@ -101,41 +88,153 @@ fn collect(
     Ok(Some(collected))
 }
 
-/// Starts the transfer; what is returned beside it has to live as long.
-async fn start(
-    server: &Server,
-    carrier: &Carrier,
+/// What every attempt at a transfer needs.
+struct Attempts<'a> {
+    ui: &'a Ui,
+    runtime: &'a Runtime,
+    server: Server,
+    carrier: Carrier,
+    answers: Answers,
+    log: TransferLog,
     job: Job,
-    options: &TransferOptions,
-) -> Result<(Transfer, impl Sized + use<>), CommandError> {
-    let Reached { dialled, process } = connection::reach(server, carrier).await?;
-    match Transfer::start(dialled, job, options).await {
-        Ok(transfer) => Ok((transfer, process)),
-        Err(error) => Err(connection::explain(error, process).await),
+    options: &'a TransferOptions,
+    is_collected: bool,
+    stop: Stop,
+}
+
+/// How an attempt ended that began.
+struct Ended {
+    result: Result<Outcome, fasp_net::Error>,
+    /// The last event was told: nothing may follow it.
+    is_told: bool,
+}
+
+impl Attempts<'_> {
+    /// Tries until it is done, until trying again makes no sense, or until somebody stops it (D-11).
+    fn run(&self, retry: Retry, manifest: &mut Manifest) -> Result<Outcome, CommandError> {
+        let mut retries = retry.policy.begin();
+        let mut has_begun = false;
+        loop {
+            let error = match self.attempt(manifest) {
+                Ok(Ended {
+                    result: Err(error),
+                    is_told: false,
+                }) => {
+                    has_begun |= began(error.code());
+                    error.into()
+                }
+                Ok(ended) => return Ok(ended.result?),
+                Err(CommandError::Cancelled) if has_begun => return Err(cancelled()),
+                Err(error) => error,
+            };
+            // Any other error is about this side's own files, whatever its code.
+            let CommandError::Net(error) = error else {
+                return Err(error);
+            };
+            let next = match has_begun || retry.from_the_start {
+                true => retries.after(error.code()),
+                false => None,
+            };
+            let Some(next) = next else {
+                return Err(error.into());
+            };
+            self.announce(next, &error)?;
+            // Timers are made on the runtime.
+            let waiting = async { tokio::time::sleep(next.delay).await };
+            if self.runtime.block_on(self.stop.unless(waiting)).is_err() {
+                return Err(cancelled());
+            }
+        }
+    }
+
+    /// Connects and transfers once.
+    fn attempt(&self, manifest: &mut Manifest) -> Result<Ended, CommandError> {
+        let starting = self.stop.unless(start(self));
+        let (transfer, connected) = self.runtime.block_on(starting)??;
+        let mut reporter = self.reporter();
+        self.stop.watch(transfer.remote(), reporter.bar());
+        let followed = ui::follow(
+            &mut reporter,
+            transfer.events().iter().inspect(|event| {
+                self.log.event(event);
+                manifest.event(event);
+            }),
+        );
+        if followed.is_err() {
+            transfer.remote().cancel();
+        }
+        let result = transfer.wait();
+        self.stop.unwatch();
+        drop(connected);
+        self.log.stop(result.as_ref());
+        let outcome = followed.map_err(output_failed)?;
+        Ok(Ended {
+            result,
+            is_told: outcome.is_some(),
+        })
+    }
+
+    /// Says that it will be tried again.
+    fn announce(
+        &self,
+        next: fasp_net::retry::Retry,
+        error: &fasp_net::Error,
+    ) -> Result<(), CommandError> {
+        let event = Event::Retrying(Retrying {
+            retry: next.number,
+            retries: next.count,
+            code: error.code(),
+            message: ShownText::from_message(&ui::error_sentence(error)),
+            delay_ms: next.delay.as_millis() as u64,
+        });
+        self.log.event(&event);
+        self.reporter().show(&event).map_err(output_failed)
+    }
+
+    fn reporter(&self) -> Reporter<Stdout, Stderr> {
+        match self.is_collected {
+            true => self.ui.quiet_reporter(),
+            false => self.ui.reporter(),
+        }
     }
 }
 
-/// What it takes to end a transfer from outside, and to say so.
-struct Stop {
-    remote: Remote,
-    ui: Ui,
-    bar: Option<ProgressBar>,
+/// Whether a session that ended so had begun: files could move.
+fn began(code: ErrorCode) -> bool {
+    // UDP never came through; it will not the next time either, and the person had better hear of it.
+    !matches!(code, ErrorCode::DataFailed | ErrorCode::DataTimeout)
 }
 
-impl Stop {
-    /// The first signal ends the transfer in order, the second one at once.
-    async fn on_signal(self, mut signals: Signals) {
-        signals.next().await;
-        let note = || self.ui.note("stopping; once more to stop at once");
-        match &self.bar {
-            Some(bar) => bar.above(note),
-            None => note(),
-        }
-        self.remote.cancel();
-        signals.next().await;
-        if let Some(bar) = &self.bar {
-            bar.clear();
-        }
-        std::process::exit(ExitStatus::Cancelled.number().into());
+fn output_failed(source: std::io::Error) -> CommandError {
+    CommandError::Output {
+        what: "the events of the transfer".to_owned(),
+        source,
+    }
+}
+
+/// What a transfer ends with that is stopped between two attempts.
+fn cancelled() -> CommandError {
+    let code = ErrorCode::Cancelled;
+    CommandError::Net(fasp_net::Error::Session {
+        code,
+        message: "cancelled".to_owned(),
+        hint: advice(code).map(str::to_owned),
+    })
+}
+
+/// Starts the transfer; what is returned beside it has to live as long.
+async fn start(attempts: &Attempts<'_>) -> Result<(Transfer, impl Sized + use<>), CommandError> {
+    let Attempts {
+        server,
+        carrier,
+        answers,
+        job,
+        options,
+        ..
+    } = attempts;
+    let Reached { dialled, process } = connection::reach(server, carrier, answers).await?;
+    match Transfer::start(dialled, job.clone(), options).await {
+        Ok(transfer) => Ok((transfer, process)),
+        Err(error) => Err(connection::explain(error, process).await),
     }
 }

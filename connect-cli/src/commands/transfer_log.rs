@@ -58,6 +58,9 @@ impl TransferLog {
             Event::RateChanged(change) => {
                 info!(target: TRANSFER, uuid, targetrate_kbps = change.target_rate_kbps, minrate_kbps = change.min_rate_kbps, rate_policy = change.policy.map(|policy| policy.name()), "FASP Rate Change");
             }
+            Event::Retrying(retrying) => {
+                info!(target: TRANSFER, uuid, op, retry = retrying.retry, retries = retrying.retries, errcode = retrying.code.number(), errstr = retrying.message.as_str(), delay_ms = retrying.delay_ms, "FASP Session Retry");
+            }
             Event::Notice { message } => {
                 info!(target: TRANSFER, uuid, notice = message.as_str(), "FASP Session Notice");
             }

@@ -20,7 +20,7 @@ pub use self::{
         LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
     },
     transfer::{
-        Carrier, Listing, LocalSource, NewHostKeys, Server, TransferRequest, Work, doctor,
+        Carrier, Listing, LocalSource, NewHostKeys, Retry, Server, TransferRequest, Work, doctor,
         download, known_hosts_path, ls, upload,
     },
 };

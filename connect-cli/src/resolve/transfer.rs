@@ -3,12 +3,14 @@
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
+    time::Duration,
 };
 
 use fasp_core::{DatagramCipher, RatePolicy};
 use fasp_net::{
     event::ShownText,
     request::{DATAGRAM_MAX, DATAGRAM_MIN, TransferOptions},
+    retry::RetryPolicy,
     transfer::LocalDestination,
 };
 use transfer_spec::{
@@ -42,8 +44,32 @@ pub struct TransferRequest {
     pub to_standard_output: bool,
     /// The directory for the manifest, if one is written.
     pub manifest: Option<PathBuf>,
+    /// When it is tried again.
+    pub retry: Retry,
     /// The policies.
     pub options: TransferOptions,
+}
+
+/// When a transfer that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// How often, and after how long.
+    pub policy: RetryPolicy,
+    /// Also when it never began, which more often has a cause that does not pass by itself.
+    pub from_the_start: bool,
+}
+
+impl Retry {
+    fn of(args: &TransferArgs) -> Self {
+        let usual = RetryPolicy::default();
+        Self {
+            policy: RetryPolicy {
+                count: args.retry.unwrap_or(usual.count),
+                interval: Duration::from_secs(args.retry_interval.into()),
+            },
+            from_the_start: args.retry.is_some(),
+        }
+    }
 }
 
 /// A directory to list.
@@ -184,6 +210,7 @@ pub fn upload(
         list,
         to_standard_output: false,
         manifest: args.rules.file_manifest.clone(),
+        retry: Retry::of(&args.transfer),
         options,
     })
 }
@@ -256,6 +283,7 @@ pub fn download(
         list,
         to_standard_output,
         manifest: args.rules.file_manifest.clone(),
+        retry: Retry::of(&args.transfer),
         options,
     })
 }

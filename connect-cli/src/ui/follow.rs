@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use fasp_core::Rate;
-use fasp_net::event::{Event, FileFailure, Outcome, PlannedAction, RateChange, Started};
+use fasp_net::event::{Event, FileFailure, Outcome, PlannedAction, RateChange, Retrying, Started};
 
 use super::{json::json_line, progress::ProgressBar, summary::summary};
 
@@ -128,6 +128,7 @@ fn note(event: &Event) -> Option<String> {
         Event::FileFailed(failure) => Some(failed(failure)),
         Event::RateChanged(change) => Some(changed(change)),
         Event::FileDeleted { path } => Some(format!("deleted: {path}\n")),
+        Event::Retrying(retrying) => Some(again(retrying)),
         Event::Notice { message } => Some(format!("note: {message}\n")),
         // A line for each file would bury what matters; --json has them all.
         _ => None,
@@ -151,6 +152,21 @@ fn failed(failure: &FileFailure) -> String {
         failure.path,
         failure.message,
         failure.code.number()
+    )
+}
+
+fn again(retrying: &Retrying) -> String {
+    let Retrying {
+        retry,
+        retries,
+        code,
+        message,
+        delay_ms,
+    } = retrying;
+    format!(
+        "retrying: {message} (FASP code {}); again in {} s ({retry} of {retries})\n",
+        code.number(),
+        delay_ms.div_ceil(1000)
     )
 }
 

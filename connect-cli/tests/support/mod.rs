@@ -41,6 +41,11 @@ impl Run {
         }
     }
 
+    /// Waits for a program that may have been killed; true when it had succeeded before.
+    pub(crate) fn of_killed(child: Child) -> bool {
+        child.wait_with_output().unwrap().status.success()
+    }
+
     #[track_caller]
     pub(crate) fn assert_success(&self) {
         assert_eq!(self.status, 0, "{}", self.err);
@@ -162,7 +167,16 @@ impl Bed {
 
     /// Starts a server behind another program, which has to replace itself with it.
     pub(crate) fn serve_in(&self, wrapper: &[&str]) -> Server {
-        let words = "server start --json --listen 127.0.0.1:0 --state state";
+        self.serve_on(wrapper, "127.0.0.1:0")
+    }
+
+    /// Starts a server where another one was.
+    pub(crate) fn serve_at(&self, address: SocketAddr) -> Server {
+        self.serve_on(&[], &address.to_string())
+    }
+
+    fn serve_on(&self, wrapper: &[&str], listen: &str) -> Server {
+        let words = format!("server start --json --listen {listen} --state state");
         let log = fs::File::create(self.path("server.log")).unwrap();
         let mut child = self
             .wrapped(wrapper, words.split(' '))

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::steps::Step::{DirectorySynced, FileSynced, FilesystemSynced, Renamed};
 use super::*;
-use crate::{Partial, PartialOptions};
+use crate::{Partial, PartialOptions, Timestamp};
 
 fn bed() -> (tempfile::TempDir, Docroot) {
     let dir = tempfile::tempdir().unwrap();
@@ -43,6 +43,34 @@ fn few_files_are_synced_singly_before_any_rename_and_the_directory_after() {
     assert_eq!(
         steps::take(),
         [FileSynced, FileSynced, Renamed, Renamed, DirectorySynced]
+    );
+}
+
+/// F76: of two who publish the same, both are done; of two who publish different things, one is.
+#[test]
+fn f76_what_is_the_same_was_published_by_whoever_was_first() {
+    let (keep, root) = bed();
+    let dir = root.root_dir().unwrap();
+    let metadata = Metadata {
+        mtime: Some(Timestamp {
+            seconds: 7,
+            nanos: 8,
+        }),
+        ..Metadata::default()
+    };
+    let mut group = CommitGroup::new();
+    for (n, content) in [b"one", b"one", b"two"].into_iter().enumerate() {
+        let new = dir.create_small(b"a", content, &metadata, Existing::RefuseOther);
+        group.add(n, new.unwrap());
+    }
+    let late = dir.create_small(b"a", b"one", &Metadata::default(), Existing::RefuseOther);
+    group.add(3, late.unwrap());
+    let results: Vec<_> = group.commit().into_iter().map(|(_, r)| r.is_ok()).collect();
+    assert_eq!(results, [true, true, false, false]);
+    assert_eq!(
+        fs::read_dir(keep.path()).unwrap().count(),
+        1,
+        "nothing is left over"
     );
 }
 

@@ -26,7 +26,7 @@ pub fn advice(code: ErrorCode) -> Option<&'static str> {
         | ErrorCode::Stalled
         | ErrorCode::ConnectionLost
         | ErrorCode::PeerAborted => {
-            "run the same command again to go on: complete files are skipped"
+            "run the same command again to go on: complete files are skipped, others continued"
         }
         ErrorCode::ControlFailed | ErrorCode::ControlTimeout => {
             "check that the server runs and that firewalls let its TCP port through"

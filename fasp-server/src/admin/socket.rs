@@ -152,7 +152,8 @@ fn stop(admin: &AdminSocket, id: &str) -> AdminAnswer {
     let mut count = 0;
     for (id, live) in sessions {
         let text = "an administrator of the server ended the session";
-        if admin.running.cancel(id, ErrorCode::PeerAborted, text) {
+        // A code that nobody takes for something that passes: the client does not come back by itself.
+        if admin.running.cancel(id, ErrorCode::Cancelled, text) {
             count += 1;
             info!(session = %id, user = live.facts.user.as_str(), "ended by an administrator");
         }

@@ -17,6 +17,7 @@ use transfer_spec::FauxSource;
 use super::figures::{Figures, Sample};
 use crate::{
     commands::{
+        answers::Answers,
         connection::{self, Reached},
         signals::Signals,
         transfer_log::TransferLog,
@@ -129,7 +130,8 @@ async fn start(
     way: Way,
     options: &TransferOptions,
 ) -> Result<(Transfer, impl Sized + use<>), CommandError> {
-    let Reached { dialled, process } = connection::reach(&request.server, &request.carrier).await?;
+    let Reached { dialled, process } =
+        connection::reach(&request.server, &request.carrier, &Answers::default()).await?;
     match Transfer::start(dialled, way.job()?, options).await {
         Ok(transfer) => Ok((transfer, process)),
         Err(error) => Err(connection::explain(error, process).await),

@@ -193,7 +193,7 @@ impl Decider {
             false => self.find(dir.stat(&name)?, attributes, source.size)?,
         };
         let existing = match found {
-            Found::Nothing => Existing::Refuse,
+            Found::Nothing => Existing::RefuseOther,
             Found::Other | Found::Same => self.replacing(),
             Found::Stays => {
                 forget_checkpoint(&dir, &name, source.size);
