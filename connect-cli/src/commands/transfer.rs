@@ -201,8 +201,14 @@ impl Attempts<'_> {
 
 /// Whether a session that ended so had begun: files could move.
 fn began(code: ErrorCode) -> bool {
-    // UDP never came through; it will not the next time either, and the person had better hear of it.
-    !matches!(code, ErrorCode::DataFailed | ErrorCode::DataTimeout)
+    // UDP does not come through, one way or both; it will not the next time either, and the person had better hear of it.
+    !matches!(
+        code,
+        ErrorCode::DataFailed
+            | ErrorCode::DataTimeout
+            | ErrorCode::FeedbackBlocked
+            | ErrorCode::DataBlocked
+    )
 }
 
 fn output_failed(source: std::io::Error) -> CommandError {

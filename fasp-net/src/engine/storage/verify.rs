@@ -222,7 +222,7 @@ mod tests {
         assert!(samples.contains(&((16 << 20)..(16 << 20) + SAMPLE)));
         assert_eq!(
             samples.iter().map(|s| s.end - s.start).sum::<u64>() / SAMPLE,
-            6
+            7
         );
     }
 
