@@ -1,3 +1,4 @@
 //! What the benches that run whole programs share.
 
 pub mod process;
+pub mod workload;

@@ -24,9 +24,9 @@ mod contestant;
 mod measure;
 mod options;
 mod summary;
-mod workload;
 
 use benches::process::Failure;
+use benches::workload;
 use contestant::Contestant;
 use options::{Options, What};
 use summary::Summary;

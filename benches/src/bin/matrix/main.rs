@@ -22,6 +22,7 @@ mod plot;
 mod results;
 mod run;
 mod series;
+mod small;
 mod svg;
 
 use std::fs;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.split_first() {
         Some((first, rest)) if first == "fairness" => fairness::main(rest),
+        Some((first, rest)) if first == "small" => small::main(rest),
         Some((first, rest)) if first == fairness::TCP => fairness::tcp(rest),
         _ => Options::from_args(args.into_iter()).and_then(|options| matrix(&options)),
     };

@@ -1,17 +1,22 @@
 //! Files to copy: content that no file system compresses away.
+#![allow(clippy::disallowed_methods, reason = "a bench sets its own files up")]
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use benches::process::Failure;
+use crate::process::Failure;
 
 /// Fills a buffer with the next bytes of a cheap generator.
 fn fill(random: &mut fastrand::Rng, buffer: &mut [u8]) {
     random.fill(buffer);
 }
 
-pub(crate) fn big(area: &Path, mib: u64) -> Result<PathBuf, Failure> {
+/// One file of `mib` MiB beneath `area`; returns its path.
+///
+/// # Errors
+/// A file system that does not take it.
+pub fn big(area: &Path, mib: u64) -> Result<PathBuf, Failure> {
     let path = area.join("source.bin");
     let mut file = BufWriter::with_capacity(1 << 20, fs::File::create(&path)?);
     let mut random = fastrand::Rng::with_seed(1);
@@ -24,11 +29,17 @@ pub(crate) fn big(area: &Path, mib: u64) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// `files` files of 4 KiB, a thousand to a directory.
-pub(crate) fn small(area: &Path, files: u32) -> Result<PathBuf, Failure> {
+/// Bytes of a small file.
+pub const SMALL: u64 = 4096;
+
+/// A directory with `files` files of 4 KiB beneath `area`, a thousand to a directory of their own; returns its path.
+///
+/// # Errors
+/// A file system that does not take them.
+pub fn small(area: &Path, files: u32) -> Result<PathBuf, Failure> {
     let path = area.join("source");
     let mut random = fastrand::Rng::with_seed(2);
-    let mut buffer = vec![0; 4096];
+    let mut buffer = vec![0; SMALL as usize];
     for i in 0..files {
         let dir = path.join(format!("{:03}", i / 1000));
         if i % 1000 == 0 {
