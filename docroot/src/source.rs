@@ -3,7 +3,7 @@
 use std::io::IoSliceMut;
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Advice, OFlags, fadvise, fstat};
 use rustix::io::Errno;
@@ -104,10 +104,15 @@ impl Dir {
 
     pub(crate) fn open_file(&self, name: &[u8]) -> Result<OwnedFd> {
         self.check_name(name)?;
-        let flags = OPEN_SOURCE | OFlags::NOFOLLOW;
-        rustix::fs::openat(self, name, flags, rustix::fs::Mode::empty())
-            .map_err(|errno| Error::open(errno, Error::Read))
+        open_in(self.as_fd(), name)
     }
+}
+
+/// Opens what has this name in an open directory, but no link.
+fn open_in(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
+    let flags = OPEN_SOURCE | OFlags::NOFOLLOW;
+    rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())
+        .map_err(|errno| Error::open(errno, Error::Read))
 }
 
 impl SourceFile {
@@ -118,8 +123,28 @@ impl SourceFile {
             FileKind::Directory => return Err(Error::IsADirectory),
             kind => return Err(Error::NotRegular(kind)),
         }
-        clear_nonblock(&file)?;
         Ok(Self { file, attributes })
+    }
+
+    /// Opens a file that a directory has just named.
+    pub(crate) fn open_in(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Self> {
+        Self::new(open_in(dir, name)?)
+    }
+
+    /// Reads, again after an interruption. What it was opened with keeps ordinary files from waiting on no system that is
+    /// known; one that takes it at its word gets a file that waits.
+    fn reading<T>(&self, mut read: impl FnMut(&OwnedFd) -> Result<T, Errno>) -> Result<T> {
+        let mut waits = false;
+        loop {
+            match read(&self.file) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if !waits => {
+                    clear_nonblock(&self.file)?;
+                    waits = true;
+                }
+                result => return result.map_err(Error::read),
+            }
+        }
     }
 
     /// Reads at `offset`; returns how many bytes there were, fewer than asked for only at the end.
@@ -133,11 +158,9 @@ impl SourceFile {
             let Some(at) = offset.checked_add(filled as u64) else {
                 break;
             };
-            match rustix::io::pread(&self.file, &mut buffer[filled..], at) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::read(errno)),
+            match self.reading(|file| rustix::io::pread(file, &mut buffer[filled..], at))? {
+                0 => break,
+                read => filled += read,
             }
         }
         Ok(filled)
@@ -149,12 +172,7 @@ impl SourceFile {
     /// # Errors
     /// [`Error::Read`].
     pub fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
-        loop {
-            match rustix::io::preadv(&self.file, buffers, offset) {
-                Err(Errno::INTR) => {}
-                result => return result.map_err(Error::read),
-            }
-        }
+        self.reading(|file| rustix::io::preadv(file, buffers, offset))
     }
 
     /// Asks the system to fetch a range of bytes ahead of its use. A hint: never fails.

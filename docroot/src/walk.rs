@@ -13,6 +13,7 @@ use crate::listing::NameReader;
 use crate::path::{EntryPath, MAX_DEPTH, MAX_PATH};
 use crate::resolve::LinkRule;
 use crate::root::{Docroot, LOOK, OPEN_DIRECTORY, RootOptions};
+use crate::source::SourceFile;
 use crate::view::Looked;
 
 /// What a sender does with symbolic links.
@@ -99,6 +100,10 @@ pub struct Walk {
     levels: Vec<Level>,
     /// The last entry was a directory, whose names come next.
     is_before_content: bool,
+    /// Files are opened as they are found.
+    opens_files: bool,
+    /// The last entry's.
+    file: Option<SourceFile>,
 }
 
 #[derive(Debug)]
@@ -160,6 +165,8 @@ impl Docroot {
             options,
             levels: Vec::new(),
             is_before_content: false,
+            opens_files: false,
+            file: None,
         };
         match start.parent().zip(start.file_name()) {
             Some((parent, name)) => {
@@ -192,6 +199,19 @@ impl Docroot {
 }
 
 impl Walk {
+    /// Sets whether files are opened as they are found, for a caller that will read nearly all of them: opening one tells
+    /// its attributes as well, so that nothing has to be looked up twice. A file that cannot be opened is found all the
+    /// same.
+    pub fn open_files(&mut self, opens_files: bool) {
+        // What may be opened behind a view is decided by the whole path.
+        self.opens_files = opens_files && self.root.view().is_none();
+    }
+
+    /// Takes the last entry, open, if it is a file that was opened as it was found.
+    pub fn take_file(&mut self) -> Option<SourceFile> {
+        self.file.take()
+    }
+
     /// Does not look into the directory that was the last entry; without one, changes nothing.
     pub fn skip_directory(&mut self) {
         if std::mem::take(&mut self.is_before_content) {
@@ -205,6 +225,7 @@ impl Iterator for Walk {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.is_before_content = false;
+        self.file = None;
         loop {
             let level = self.levels.last_mut()?;
             let depth = level.depth + 1;
@@ -238,6 +259,7 @@ impl Iterator for Walk {
                 dir: fd,
                 name,
                 path: &path,
+                opens_files: self.opens_files,
             };
             let found = place.look(kind, self.options);
             if let (Some(view), Ok(found)) = (self.root.view(), &found)
@@ -252,6 +274,15 @@ impl Iterator for Walk {
                     attributes,
                     target,
                 }),
+                Ok(Found::File(file)) => {
+                    let attributes = *file.attributes();
+                    self.file = Some(file);
+                    Ok(Entry {
+                        path,
+                        attributes,
+                        target: None,
+                    })
+                }
                 Ok(Found::Directory(attributes, fd)) => self.descend(path, depth, attributes, fd),
                 Err(error) => Err(EntryError {
                     path: path.into_bytes(),
@@ -278,6 +309,8 @@ enum Found {
     Nothing,
     /// A file, or a link with its target.
     Object(Attributes, Option<Vec<u8>>),
+    /// A file, open for reading.
+    File(SourceFile),
     /// A directory, open for reading.
     Directory(Attributes, OwnedFd),
 }
@@ -286,7 +319,7 @@ impl Found {
     fn looked(&self) -> Looked {
         match self {
             Self::Directory(..) => Looked::Directory,
-            Self::Nothing | Self::Object(..) => Looked::Other,
+            Self::Nothing | Self::Object(..) | Self::File(_) => Looked::Other,
         }
     }
 }
@@ -329,6 +362,7 @@ struct Place<'a> {
     dir: BorrowedFd<'a>,
     name: &'a [u8],
     path: &'a EntryPath,
+    opens_files: bool,
 }
 
 impl Place<'_> {
@@ -337,6 +371,12 @@ impl Place<'_> {
         if kind == FileKind::Directory {
             // Opened at once: that tells the attributes as well.
             return self.open_directory();
+        }
+        if kind == FileKind::File
+            && self.opens_files
+            && let Ok(file) = SourceFile::open_in(self.dir, self.name)
+        {
+            return Ok(Found::File(file));
         }
         let attributes = match statat(self.dir, self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Attributes::of(&stat),

@@ -60,11 +60,16 @@ fn p1_what_is_hidden_is_neither_listed_nor_walked() {
     assert!(root.list(&entry("other"), LinkRule::Refuse).is_err());
     let names: Vec<_> = root.dir(&entry("pub")).unwrap().list().unwrap().collect();
     assert_eq!(names.len(), 4);
-    // Links are left out, wherever they lead.
-    let walk = root
+    // Links are left out, wherever they lead, and nothing is opened before its path has been looked at.
+    let mut walk = root
         .walk(&EntryPath::root(), WalkOptions::default())
         .unwrap();
-    let walked: Vec<_> = walk.map(|entry| entry.unwrap().path.to_string()).collect();
+    walk.open_files(true);
+    let mut walked = Vec::new();
+    while let Some(entry) = walk.next() {
+        walked.push(entry.unwrap().path.to_string());
+        assert!(walk.take_file().is_none());
+    }
     assert_eq!(walked, ["pub", "pub/a", "pub/deep", "pub/deep/b"]);
 }
 

@@ -278,3 +278,44 @@ fn a_directory_that_is_skipped_is_not_looked_into_and_its_neighbours_are() {
         assert_eq!(lines, ["src", "src/a", "src/b", "src/empty"]);
     });
 }
+
+#[test]
+fn p6_files_are_opened_as_they_are_found_and_nothing_else_is() {
+    with_both_resolvers(|bed| {
+        bed.mkdir("src/dir");
+        bed.file("src/file", "content");
+        let fifo = rustix::fs::FileType::Fifo;
+        let pipe = bed.path("src/pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, pipe, fifo, 0o644.into(), 0).unwrap();
+        bed.link("src/link", "file");
+        let mut walk = bed.root.walk(&path("src"), WalkOptions::default()).unwrap();
+        walk.open_files(true);
+        let mut lines = Vec::new();
+        while let Some(entry) = walk.next() {
+            let opened = walk.take_file().map(|file| {
+                let mut buffer = [0; 16];
+                let length = file.read_at(&mut buffer, 0).unwrap();
+                assert_eq!(length as u64, file.attributes().size);
+                String::from_utf8_lossy(&buffer[..length]).into_owned()
+            });
+            let found = match entry {
+                Ok(entry) => entry.path.to_string(),
+                Err(error) => format!("!{}", docroot::escape_name(&error.path)),
+            };
+            lines.push((found, opened));
+        }
+        let expected = [
+            ("src", None),
+            ("src/dir", None),
+            ("src/file", Some("content")),
+            // Followed by its whole path, which the walk leaves to those who read it.
+            ("src/link", None),
+            ("!src/pipe", None),
+        ];
+        let expected =
+            expected.map(|(path, content)| (path.to_owned(), content.map(str::to_owned)));
+        assert_eq!(lines, expected);
+        walk.open_files(false);
+        assert!(walk.take_file().is_none());
+    });
+}

@@ -9,6 +9,7 @@ use super::sources::failure;
 /// Sends the content of what is asked for until nobody asks any more.
 pub(super) fn send(asks: &Receiver<Ask>, pages: &Sender<Listed>, asked: &Asked) {
     let mut page = Vec::new();
+    let mut content = Vec::new();
     for Ask::Content { first, count } in asks {
         for file in first..first.saturating_add(count) {
             let Some((origin, size)) = lock(asked).remove(&file) else {
@@ -17,8 +18,8 @@ pub(super) fn send(asks: &Receiver<Ask>, pages: &Sender<Listed>, asked: &Asked) 
             if page.len() + size as usize > 2 * PAGE && !flush(&mut page, pages) {
                 return;
             }
-            match origin.read_small(size) {
-                Ok(content) => Record::Content {
+            match origin.read_small(None, size, &mut content) {
+                Ok(()) => Record::Content {
                     file,
                     content: &content,
                 }

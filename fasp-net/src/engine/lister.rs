@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use docroot::{EntryPath, Suffixes};
+use docroot::{EntryPath, SourceFile, Suffixes};
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
 use transfer_spec::{FileRules, SymlinkPolicy};
 
@@ -210,6 +210,8 @@ pub(super) struct Listing {
     rules: Arc<FileRules>,
     unfinished: Option<Suffixes>,
     aftermath: Option<Arc<Aftermath>>,
+    /// The content of the small file that is being listed.
+    content: Vec<u8>,
 }
 
 /// The session is gone: nobody takes pages any more.
@@ -234,6 +236,7 @@ impl Listing {
             has_failed: false,
             rules: Arc::default(),
             aftermath: None,
+            content: Vec::new(),
         }
     }
 
@@ -294,30 +297,25 @@ impl Listing {
         Record::Symlink { file, name, target }.encode(&mut self.current.page);
     }
 
-    fn offer(
-        &mut self,
-        origin: Origin,
-        path: EntryPath,
-        attributes: Attributes,
-        size: u64,
-        original: Option<Box<Original>>,
-    ) -> Result<(), Gone> {
-        let offer = Offer {
-            original,
-            origin,
-            path,
-            attributes,
-            size,
-            part: None,
-        };
+    /// Whether nearly every file that is found is read at once.
+    fn reads_at_once(&self) -> bool {
+        matches!(self.out, Out::Pages(_)) && !self.asks_first && self.rules.filter.is_empty()
+    }
+
+    /// Hands on a file; `opened` is the file itself, if the walk has opened it.
+    fn offer(&mut self, offer: Offer, opened: Option<SourceFile>) -> Result<(), Gone> {
         match &self.out {
             Out::Pool(pool) => pool.put(offer),
-            Out::Pages(_) => self.list_offer(offer),
+            Out::Pages(_) => self.list_offer(offer, opened),
         }
     }
 
     /// Lists a file: with its content if it is small and surely wanted.
-    pub(super) fn list_offer(&mut self, offer: Offer) -> Result<(), Gone> {
+    pub(super) fn list_offer(
+        &mut self,
+        offer: Offer,
+        opened: Option<SourceFile>,
+    ) -> Result<(), Gone> {
         let Offer {
             origin,
             path,
@@ -344,9 +342,9 @@ impl Listing {
             }
             return Ok(());
         }
-        match origin.read_small(size) {
-            Ok(content) => {
-                if self.current.page.len() + content.len() > 2 * PAGE {
+        match origin.read_small(opened, size, &mut self.content) {
+            Ok(()) => {
+                if self.current.page.len() + self.content.len() > 2 * PAGE {
                     self.close_page()?;
                 }
                 self.enter(&path);
@@ -356,7 +354,7 @@ impl Listing {
                     file,
                     name,
                     attributes,
-                    content: &content,
+                    content: &self.content,
                 }
                 .encode(&mut self.current.page);
             }

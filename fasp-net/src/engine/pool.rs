@@ -71,6 +71,20 @@ pub(super) struct Offer {
     pub(super) original: Option<Box<Original>>,
 }
 
+impl Offer {
+    /// A whole file that nothing is done with when it has arrived.
+    pub(super) fn new(origin: Origin, path: EntryPath, attributes: Attributes, size: u64) -> Self {
+        Self {
+            origin,
+            path,
+            attributes,
+            size,
+            part: None,
+            original: None,
+        }
+    }
+}
+
 /// Which part of which file.
 #[derive(Debug)]
 pub(super) struct Part {

@@ -33,7 +33,7 @@ impl Listing {
                 target,
                 original,
             } => self.link(&path, &target, original),
-            Item::Offer(offer) => self.list_offer(offer)?,
+            Item::Offer(offer) => self.list_offer(offer, None)?,
         }
         self.close_full_page()
     }

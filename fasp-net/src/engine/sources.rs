@@ -260,22 +260,29 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// Reads a whole small file of the size it was listed with.
-    pub(super) fn read_small(&self, size: u64) -> Result<Vec<u8>, docroot::Error> {
-        let mut content = vec![0; size as usize];
+    /// Reads a whole small file of the size it was listed with into `content`; from `opened`, if the walk has opened it.
+    pub(super) fn read_small(
+        &self,
+        opened: Option<SourceFile>,
+        size: u64,
+        content: &mut Vec<u8>,
+    ) -> Result<(), docroot::Error> {
+        content.resize(size as usize, 0);
         match self {
             // Nothing to open, as before there was anything to read.
             _ if size == 0 => {}
-            Self::Faux(made_up) => made_up.fill(0, &mut content),
+            Self::Faux(made_up) => made_up.fill(0, content),
             Self::File { root, path, rule } => {
-                let file = root.open()?.open_source(path, *rule)?;
-                if file.attributes().size != size || file.read_at(&mut content, 0)? < content.len()
-                {
+                let file = match opened {
+                    Some(file) => file,
+                    None => root.open()?.open_source(path, *rule)?,
+                };
+                if file.attributes().size != size || file.read_at(content, 0)? < content.len() {
                     return Err(docroot::Error::SourceChanged);
                 }
             }
         }
-        Ok(content)
+        Ok(())
     }
 }
 

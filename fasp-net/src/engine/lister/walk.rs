@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docroot::{Entry, EntryPath, FileKind, LinkRule, Suffixes, WalkOptions};
+use docroot::{Entry, EntryPath, FileKind, LinkRule, SourceFile, Suffixes, WalkOptions};
 use fasp_core::{Attributes, Record};
 use transfer_spec::{FauxSource, FileChecksum, SymlinkPolicy};
 
 use super::{Gone, Listing, Out};
 use crate::engine::faux::Content;
 use crate::engine::finisher::Original;
-use crate::engine::pool::Item;
+use crate::engine::pool::{Item, Offer};
 use crate::engine::source_list::{ListWalk, Located as Found, SourceList};
 use crate::engine::sources::{Origin, Source, Sources};
 
@@ -81,12 +81,17 @@ impl Listing {
             }
         };
         let name = source.path.parent().unwrap_or(EntryPath::root());
-        while let Some(entry) = walk.next() {
+        loop {
+            walk.open_files(self.reads_at_once());
+            let Some(entry) = walk.next() else { break };
             match entry {
-                Ok(entry) => match self.admits(&entry, &name) && self.add(source, &entry)? {
-                    true => {}
-                    false => walk.skip_directory(),
-                },
+                Ok(entry) => {
+                    let opened = walk.take_file();
+                    match self.admits(&entry, &name) && self.add(source, &entry, opened)? {
+                        true => {}
+                        false => walk.skip_directory(),
+                    }
+                }
                 Err(error) if self.leaves_out(&error.path, &name) => {}
                 Err(error) => self.fail(&error.path, &error.error),
             }
@@ -198,7 +203,8 @@ impl Listing {
         };
         let directory = match faux {
             FauxSource::File { size, .. } => {
-                return self.offer(Origin::Faux(Content::Zero), name, attributes, *size, None);
+                let origin = Origin::Faux(Content::Zero);
+                return self.offer(Offer::new(origin, name, attributes, *size), None);
             }
             FauxSource::Directory(directory) => directory,
         };
@@ -216,7 +222,8 @@ impl Listing {
                 Ok(path) => {
                     let content = Content::new(directory.content, u64::from(number));
                     let size = directory.size_of(number);
-                    self.offer(Origin::Faux(content), path, attributes, size, None)?;
+                    let offer = Offer::new(Origin::Faux(content), path, attributes, size);
+                    self.offer(offer, None)?;
                 }
                 Err(error) => self.fail(directory.name_of(number).as_bytes(), &error),
             }
@@ -226,7 +233,12 @@ impl Listing {
     }
 
     /// Lists an entry; false for one that is left out, with everything in it.
-    fn add(&mut self, source: &Found, entry: &Entry) -> Result<bool, Gone> {
+    fn add(
+        &mut self,
+        source: &Found,
+        entry: &Entry,
+        opened: Option<SourceFile>,
+    ) -> Result<bool, Gone> {
         let path = match entry.path.strip_prefix(&source.path) {
             Some(path) => source.place.join(&path),
             None => Err(docroot::Error::NotFound),
@@ -293,7 +305,11 @@ impl Listing {
                     },
                 };
                 let original = self.original(source, entry, &path);
-                self.offer(origin, path, attributes, entry.attributes.size, original)?;
+                let offer = Offer {
+                    original,
+                    ..Offer::new(origin, path, attributes, entry.attributes.size)
+                };
+                self.offer(offer, opened)?;
             }
         }
         Ok(true)
