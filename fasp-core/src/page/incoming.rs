@@ -95,14 +95,18 @@ impl IncomingPages {
         if last {
             page.size = Some(end);
         }
-        if page.bytes.len() < end {
-            page.bytes.resize(end, 0);
-            self.open_bytes += grows;
+        self.open_bytes += grows;
+        if page.bytes.len() == start {
+            page.bytes.extend_from_slice(part);
+        } else {
+            if page.bytes.len() < end {
+                page.bytes.resize(end, 0);
+            }
+            page.bytes[start..end].copy_from_slice(part);
         }
         if page.size.is_some_and(|size| page.bytes.len() > size) {
             return Err(PageError::SizeChanged);
         }
-        page.bytes[start..end].copy_from_slice(part);
         page.present.insert(start as u64..end as u64);
         if page.size != Some(page.present.count() as usize) {
             return Ok(Part::Taken);
