@@ -30,6 +30,8 @@ pub(in crate::transfer) enum News {
 #[derive(Debug)]
 pub(in crate::transfer) struct Gather {
     sessions: Vec<(Receiver<Report>, bool)>,
+    /// The session that is listened to first.
+    turn: usize,
     joins: Option<Receiver<Member>>,
     figures: Option<Receiver<message::Statistics>>,
 }
@@ -48,6 +50,7 @@ impl Gather {
     ) -> Self {
         Self {
             sessions: Vec::new(),
+            turn: 0,
             joins: Some(joins),
             figures: Some(figures),
         }
@@ -63,25 +66,40 @@ impl Gather {
             return News::End;
         }
         loop {
-            let mut origins = Vec::with_capacity(self.sessions.len() + 2);
-            let mut select = Select::new();
-            for (number, (reports, _)) in self.sessions.iter().enumerate().filter(|(_, s)| s.1) {
-                select.recv(reports);
-                origins.push(Origin::Session(number));
-            }
-            if let Some(joins) = &self.joins {
-                select.recv(joins);
-                origins.push(Origin::Joins);
-            }
-            if let Some(figures) = &self.figures {
-                select.recv(figures);
-                origins.push(Origin::Figures);
-            }
-            let chosen = origins[select.ready()];
-            if let Some(news) = self.take(chosen) {
+            if let Some(news) = self.poll() {
                 return news;
             }
+            self.wait();
         }
+    }
+
+    /// Takes what is there already; no session talks while another one waits for its turn.
+    fn poll(&mut self) -> Option<News> {
+        let count = self.sessions.len();
+        for number in (self.turn..count).chain(0..self.turn.min(count)) {
+            if self.sessions[number].1
+                && let Some(news) = self.take(Origin::Session(number))
+            {
+                self.turn = number + 1;
+                return Some(news);
+            }
+        }
+        self.take(Origin::Joins)
+            .or_else(|| self.take(Origin::Figures))
+    }
+
+    fn wait(&self) {
+        let mut select = Select::new();
+        for (reports, _) in self.sessions.iter().filter(|(_, is_running)| *is_running) {
+            select.recv(reports);
+        }
+        if let Some(joins) = &self.joins {
+            select.recv(joins);
+        }
+        if let Some(figures) = &self.figures {
+            select.recv(figures);
+        }
+        select.ready();
     }
 
     fn take(&mut self, origin: Origin) -> Option<News> {
