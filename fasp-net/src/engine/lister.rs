@@ -161,6 +161,14 @@ impl Lister {
 }
 
 impl Listed {
+    /// An empty page that will not have to move as it fills.
+    fn with_room() -> Self {
+        Self {
+            page: Vec::with_capacity(PAGE + MAX_SMALL_FILE as usize),
+            ..Self::default()
+        }
+    }
+
     /// Whether there is nothing to hand on.
     pub(super) fn is_empty(&self) -> bool {
         self.page.is_empty() && self.failures.is_empty() && self.notices.is_empty()
@@ -463,7 +471,7 @@ impl Listing {
         let Out::Pages(pages) = &self.out else {
             return Ok(());
         };
-        let page = std::mem::take(&mut self.current);
+        let page = std::mem::replace(&mut self.current, Listed::with_room());
         self.loose = self.loose.saturating_add(page.loose);
         self.entered = None;
         let is_end = page.end.is_some();
