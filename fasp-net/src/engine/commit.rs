@@ -15,8 +15,8 @@ const MAX_GROUP: usize = 8192;
 const GATHER: Duration = Duration::from_millis(200);
 /// … and how long for the next one: a sync gathers those that come meanwhile by itself.
 const NEXT: Duration = Duration::from_millis(2);
-/// Finished files waiting for the thread.
-const QUEUE: usize = 8192;
+/// Batches of finished files waiting for the thread.
+const QUEUE: usize = 256;
 
 /// A finished file, and what to say when it is durable.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Pending {
 type Told = (u32, Vec<u8>, u64, Option<Parts>);
 
 /// Starts the thread; it ends when the sender is dropped and everything is committed.
-pub(super) fn start(results: Sender<StorageEvent>) -> Result<Sender<Pending>, Error> {
+pub(super) fn start(results: Sender<StorageEvent>) -> Result<Sender<Vec<Pending>>, Error> {
     let (sender, queue) = bounded(QUEUE);
     thread::Builder::new()
         .name("fasp-commit".into())
@@ -42,7 +42,7 @@ pub(super) fn start(results: Sender<StorageEvent>) -> Result<Sender<Pending>, Er
     Ok(sender)
 }
 
-fn run(queue: &Receiver<Pending>, results: &Sender<StorageEvent>) {
+fn run(queue: &Receiver<Vec<Pending>>, results: &Sender<StorageEvent>) {
     let mut group = CommitGroup::new();
     while let Ok(first) = queue.recv() {
         add(&mut group, first);
@@ -70,13 +70,15 @@ fn run(queue: &Receiver<Pending>, results: &Sender<StorageEvent>) {
     }
 }
 
-fn add(group: &mut CommitGroup<Told>, pending: Pending) {
-    let Pending {
-        file,
-        path,
-        size,
-        finished,
-        parts,
-    } = pending;
-    group.add((file, path, size, parts), finished);
+fn add(group: &mut CommitGroup<Told>, batch: Vec<Pending>) {
+    for pending in batch {
+        let Pending {
+            file,
+            path,
+            size,
+            finished,
+            parts,
+        } = pending;
+        group.add((file, path, size, parts), finished);
+    }
 }

@@ -276,6 +276,7 @@ impl Storage {
             };
             while let Some(job) = next.take() {
                 next = self.act(job, jobs, &mut blocks);
+                self.writer.hand_on();
             }
             if self.gauge.is_asked_for(jobs.len()) {
                 self.voice.tell(StorageEvent::Idle);

@@ -147,7 +147,7 @@ impl PartWriter {
     }
 
     /// Every byte of a part is written; false when there is no such part.
-    pub(super) fn complete(&mut self, file: u32, commits: Option<&Sender<Pending>>) -> bool {
+    pub(super) fn complete(&mut self, file: u32, commits: Option<&Sender<Vec<Pending>>>) -> bool {
         let Some(Open { part, output, .. }) = self.open.remove(&file) else {
             return false;
         };
@@ -169,7 +169,7 @@ impl PartWriter {
                 parts: Some(parts),
             };
             // The commit thread lives as long as this sender.
-            commits.send(pending).ok();
+            commits.send(vec![pending]).ok();
         }
         true
     }

@@ -21,6 +21,9 @@ use crate::engine::commit::Pending;
 /// Files open for blocks at once (protocol §12).
 const MAX_OPEN: usize = 256;
 
+/// Finished files that the commit thread gets at once, at most.
+const HANDED_ON: usize = 64;
+
 /// Pieces of one write, at most; systems take 1,024.
 const MAX_SLICES: usize = 512;
 
@@ -78,9 +81,11 @@ impl Output {
 #[derive(Debug)]
 pub(super) struct Writer {
     voice: Voice,
-    commits: Option<Sender<Pending>>,
+    commits: Option<Sender<Vec<Pending>>>,
     pub(super) opener: Opener,
     pub(super) verifier: Verifier,
+    /// Finished files that the commit thread has not been given.
+    finished: Vec<Pending>,
     open: BTreeMap<u32, Open>,
     pub(super) parts: PartWriter,
     /// Wanted by blocks, waiting for a free place.
@@ -92,7 +97,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         voice: Voice,
-        commits: Sender<Pending>,
+        commits: Sender<Vec<Pending>>,
         opener: Opener,
         parts: PartWriter,
     ) -> Self {
@@ -102,6 +107,7 @@ impl Writer {
             opener,
             parts,
             commits: Some(commits),
+            finished: Vec::new(),
             open: BTreeMap::new(),
             waiting: VecDeque::new(),
             asked: BTreeMap::new(),
@@ -319,7 +325,7 @@ impl Writer {
 
     /// Creates a whole small file.
     pub(super) fn create(
-        &self,
+        &mut self,
         file: u32,
         target: Target,
         content: &[u8],
@@ -351,10 +357,18 @@ impl Writer {
         Ok(())
     }
 
-    fn commit(&self, pending: Pending) {
-        if let Some(commits) = &self.commits {
+    fn commit(&mut self, pending: Pending) {
+        self.finished.push(pending);
+        if self.finished.len() >= HANDED_ON {
+            self.hand_on();
+        }
+    }
+
+    /// Gives the commit thread what is finished: together, because waking it costs as much as a small file does.
+    pub(super) fn hand_on(&mut self) {
+        if let Some(commits) = self.commits.as_ref().filter(|_| !self.finished.is_empty()) {
             // The commit thread lives as long as this sender.
-            commits.send(pending).ok();
+            commits.send(std::mem::take(&mut self.finished)).ok();
         }
     }
 
@@ -471,6 +485,7 @@ impl Writer {
 
     /// Ends the commit thread once it has done what it was given.
     pub(super) fn finish(&mut self) {
+        self.hand_on();
         self.commits = None;
     }
 }
