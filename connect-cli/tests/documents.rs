@@ -9,7 +9,11 @@
 #[path = "support/sources.rs"]
 mod sources;
 
-use std::{collections::BTreeSet, fmt::Write as _, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+};
 
 use connect_cli::exit::ExitStatus;
 use fasp_core::{ErrorCode, Fault};
@@ -65,6 +69,75 @@ fn error_codes() -> String {
     table
 }
 
+/// Where codes are spoken about and not produced.
+const ABOUT_CODES: [&str; 3] = [
+    "fasp-core/src/code.rs",
+    "fasp-net/src/transfer/advice.rs",
+    "connect-cli/src/exit.rs",
+];
+
+#[test]
+fn every_error_code_is_produced_by_a_test_or_by_nothing() {
+    let page = document("error-codes.md");
+    let tests = tests();
+    let product = product();
+    let mut mistakes = Vec::new();
+    for code in ErrorCode::ALL {
+        let number = code.number();
+        let variant = format!("ErrorCode::{code:?}");
+        // The crate of envelopes knows none of ours, and says the numbers.
+        let is_produced = has_word(&product, &variant) || matches!(number, 48 | 49);
+        let row = rows(&page, "code ").find(|cells| cells[0] == format!("code {number}"));
+        let Some([_, why]) = row.as_deref() else {
+            mistakes.push(format!("{number}: there is no row"));
+            continue;
+        };
+        match (is_produced, why.trim_matches('`')) {
+            (false, why) if why.starts_with("never: ") => {}
+            (false, name) => mistakes.push(format!("{number}: nothing produces it, not {name}")),
+            (true, name) => match tests.get(name) {
+                None => mistakes.push(format!("{number}: there is no test {name}")),
+                Some(text) if has_word(text, &number.to_string()) || has_word(text, &variant) => {}
+                Some(_) if name.contains(&format!("err_{number}_")) => {}
+                Some(_) => mistakes.push(format!("{number}: {name} does not speak of it")),
+            },
+        }
+    }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+}
+
+/// Everything that is no test, and not only about codes.
+fn product() -> String {
+    let workspace = workspace();
+    let mut text = String::new();
+    for file in rust_files(&workspace) {
+        let name = file.strip_prefix(&workspace).unwrap().to_str().unwrap();
+        let is_test = [
+            "/tests/",
+            "/testing/",
+            "tests.rs",
+            "fuzz/",
+            "benches/",
+            "examples/",
+        ]
+        .iter()
+        .any(|mark| name.contains(mark));
+        if !is_test && !ABOUT_CODES.contains(&name) {
+            let all = fs::read_to_string(&file).unwrap();
+            text += all.split("#[cfg(test)]").next().unwrap();
+        }
+    }
+    text
+}
+
+/// Whether the text has it, and not as a part of a longer word or number.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric();
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].ends_with(is_word) && !text[at + word.len()..].starts_with(is_word)
+    })
+}
+
 #[test]
 fn every_fault_is_shown_by_tests_that_exist_or_has_a_reason() {
     let page = document("faults.md");
@@ -78,7 +151,7 @@ fn every_fault_is_shown_by_tests_that_exist_or_has_a_reason() {
             continue;
         };
         let named: Vec<_> = why.split('`').skip(1).step_by(2).collect();
-        for name in named.iter().filter(|name| !tests.contains(**name)) {
+        for name in named.iter().filter(|name| !tests.contains_key(**name)) {
             mistakes.push(format!("{fault}: there is no test {name}"));
         }
         let is_right = match state {
@@ -107,33 +180,42 @@ fn range(text: &str) -> std::ops::RangeInclusive<u32> {
     }
 }
 
-/// The names of all tests: functions behind an attribute that ends in `test]` or `test(…)]`, or inside `proptest!`.
-fn tests() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// All tests by their names: functions behind an attribute that ends in `test]` or `test(…)]`, or inside `proptest!`.
+/// Their texts, with the comments above them.
+fn tests() -> BTreeMap<String, String> {
+    let mut tests = BTreeMap::new();
     for file in rust_files(&workspace()) {
         let text = fs::read_to_string(&file).unwrap();
+        // Where the comments and attributes above a function begin, and whether they make it a test.
+        let mut start = 0;
         let mut is_test = false;
-        for line in text.lines().map(str::trim) {
-            let name = line
+        let mut place = 0;
+        for line in text.split_inclusive('\n') {
+            let words = line.trim();
+            let name = words
                 .trim_start_matches("async ")
                 .strip_prefix("fn ")
                 .and_then(|rest| rest.split('(').next());
-            match name {
-                Some(name) if is_test => {
-                    names.insert(name.to_owned());
-                    is_test = false;
+            if words.starts_with("#[test]") || words.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some(name) = name {
+                if is_test {
+                    let margin = &line[..line.len() - line.trim_start().len()];
+                    let length = text[place..].find(&format!("\n{margin}}}\n"));
+                    let end = length.map_or(text.len(), |length| place + length);
+                    tests.insert(name.to_owned(), text[start..end].to_owned());
                 }
-                Some(_) => is_test = false,
-                None if line.starts_with("#[test]") || line.starts_with("#[tokio::test") => {
-                    is_test = true;
-                }
-                None => {}
+                is_test = false;
+            }
+            place += line.len();
+            if !words.starts_with("//") && !words.starts_with('#') {
+                start = place;
             }
         }
     }
     assert!(
-        names.len() > 100,
+        tests.len() > 100,
         "few tests were found: is the search broken?"
     );
-    names
+    tests
 }

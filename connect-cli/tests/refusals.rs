@@ -10,13 +10,17 @@ mod support;
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
 
-use support::{Bed, PASSWORD, Server, Site, assert_nothing_final, names, skipped};
+use support::{
+    Bed, PASSWORD, Site, assert_nothing_final, names,
+    namespace::{inside, is_root, site_in_namespace},
+    skipped,
+};
 
 #[test]
 fn who_cannot_log_in_learns_nothing_about_accounts() {
@@ -184,42 +188,6 @@ fn existing_files_are_replaced_as_the_rule_says() {
             assert_eq!(!run.out.contains("1 file skipped"), is_replaced, "{what}");
         }
     }
-}
-
-/// Starts the site's server again in a mount namespace of its own, after these commands. Says so and returns false where
-/// the system does not allow it.
-fn serve_in_namespace(bed: &Bed, mount: &str) -> Option<Server> {
-    let flags = if is_root() { "-m" } else { "-rm" };
-    let allowed = Command::new("unshare")
-        .args([flags, "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        skipped("no mount namespaces here");
-        return None;
-    }
-    let script = format!("{mount} && exec \"$0\" \"$@\"");
-    Some(bed.serve_in(&["unshare", flags, "sh", "-c", &script]))
-}
-
-fn is_root() -> bool {
-    // The owner of what this process has just made.
-    let temp = tempfile::tempfile().unwrap();
-    temp.metadata().unwrap().uid() == 0
-}
-
-fn site_in_namespace(mount: &str) -> Option<Site> {
-    let bed = Bed::new();
-    bed.add_user("lea", &[]);
-    let server = serve_in_namespace(&bed, mount)?;
-    Some(Site { bed, server })
-}
-
-/// The docroot as the server's namespace has it.
-fn inside(site: &Site) -> PathBuf {
-    let root = site.path("root");
-    let below = root.strip_prefix("/").unwrap();
-    PathBuf::from(format!("/proc/{}/root", site.server.id())).join(below)
 }
 
 #[test]

@@ -190,6 +190,50 @@ fn a_tree_goes_through_openssh_and_comes_back_with_a_key_from_the_agent() {
     }
 }
 
+/// Rule P-11.
+#[test]
+fn p11_a_dry_run_changes_nothing_and_sources_go_once_they_have_arrived_through_openssh() {
+    let Some(ssh) = SshBed::new() else { return };
+    fs::create_dir(ssh.bed.path("src")).unwrap();
+    let content = ssh.bed.file("src/f", 100_000);
+    let root = format!("127.0.0.1:{}", ssh.bed.path("root").display());
+    let there = format!("{root}/src");
+    for (words, from, to) in [
+        (["upload", "src", &root], "src/f", "root/src/f"),
+        (["download", &there, "back"], "root/src/f", "back/f"),
+    ] {
+        let planned = ssh.run(&[&words[..], &["--dry-run", "--json"]].concat());
+        planned.assert_success();
+        assert!(
+            planned.out.contains("\"event\":\"file_planned\""),
+            "{}",
+            planned.out
+        );
+        let remove = ["--remove-after-transfer", "--remove-empty-source-directory"];
+        let checked = ssh.run(&[&words[..], &remove, &["--dry-run"]].concat());
+        checked.assert_success();
+        let (from, to) = (ssh.bed.path(from), ssh.bed.path(to));
+        assert!(from.exists() && !to.exists(), "{words:?}");
+        ssh.run(&[&words[..], &remove].concat()).assert_success();
+        assert!(!from.parent().unwrap().exists(), "{words:?}");
+        assert!(fs::read(&to).unwrap() == content, "{words:?}");
+    }
+}
+
+/// Code 3: there is no docroot, so paths are below the home directory or absolute, but not both in one transfer.
+#[test]
+fn paths_of_two_kinds_in_one_transfer_are_ambiguous() {
+    let Some(ssh) = SshBed::new() else { return };
+    let absolute = ssh.bed.path("root").display().to_string();
+    let words = [
+        "download",
+        &format!("127.0.0.1:{absolute}"),
+        "127.0.0.1:relative",
+        ".",
+    ];
+    ssh.run(&words).assert_refused(2, 3);
+}
+
 #[test]
 fn what_ssh_or_the_far_side_says_becomes_the_error() {
     let Some(mut ssh) = SshBed::new() else { return };

@@ -222,3 +222,37 @@ impl NameFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F12, F22, F29: what cannot be brought about everywhere, by the number that the system gives for it.
+    #[test]
+    fn what_the_system_reports_has_its_code() {
+        let maps: [fn(Errno) -> Error; 4] = [Error::read, Error::write, Error::stat, |errno| {
+            Error::open(errno, Error::Rename)
+        }];
+        for (errno, codes) in [
+            (Errno::NOMEM, [ErrorCode::OutOfMemory; 4]),
+            (Errno::DQUOT, [ErrorCode::NoSpace; 4]),
+            (Errno::NOSPC, [ErrorCode::NoSpace; 4]),
+            (Errno::ROFS, [ErrorCode::ReadOnly; 4]),
+            (Errno::FBIG, [ErrorCode::FileTooBig; 4]),
+            (Errno::MFILE, [ErrorCode::TooManyOpenFiles; 4]),
+            (Errno::NFILE, [ErrorCode::TooManyOpenFiles; 4]),
+            (Errno::ACCESS, [ErrorCode::NoPermission; 4]),
+            (
+                Errno::IO,
+                [
+                    ErrorCode::DiskRead,
+                    ErrorCode::DiskWrite,
+                    ErrorCode::StatFailed,
+                    ErrorCode::CannotRenamePartial,
+                ],
+            ),
+        ] {
+            assert_eq!(maps.map(|map| map(errno).code()), codes, "{errno:?}");
+        }
+    }
+}

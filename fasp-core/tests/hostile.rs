@@ -140,6 +140,16 @@ fn w29_data_of_files_not_asked_for_is_ignored() {
     assert!(peer.closed().is_none() && peer.writes.is_empty());
 }
 
+/// Code 22, which the receiver ends the session with.
+#[test]
+fn no_more_than_65536_files_are_received_at_once() {
+    let mut peer = receiver(1);
+    for file in 1..65_536 {
+        assert!(peer.session.request_file(file, 1, &[]), "{file}");
+    }
+    assert!(!peer.session.request_file(65_536, 1, &[]));
+}
+
 #[test]
 fn w28_scattered_bytes_are_dropped_beyond_65536_intervals() {
     let mut peer = receiver(1 << 40);

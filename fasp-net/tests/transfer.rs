@@ -164,3 +164,10 @@ async fn synthetic_files_are_sent_like_others_and_a_sink_keeps_nothing() {
     assert_eq!((outcome.files_done, outcome.files_failed), (40, 0));
     assert_eq!(fs::read_dir(&remote).unwrap().count(), 2);
 }
+
+/// Code 20.
+#[test]
+fn a_list_without_sources_is_nothing_to_transfer() {
+    let nothing = Sources::new(Vec::new()).unwrap_err();
+    assert_eq!(nothing.code(), fasp_core::ErrorCode::Nothing);
+}

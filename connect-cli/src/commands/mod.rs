@@ -15,6 +15,7 @@ mod ls;
 mod manifest;
 mod manual;
 mod notify;
+mod runtime;
 mod server;
 mod signals;
 mod sources;
@@ -26,10 +27,9 @@ mod user;
 
 pub(crate) use self::asconfigurator::run as asconfigurator;
 
-use std::{env, time::Duration};
+use std::env;
 
-use tokio::runtime::{Builder, Runtime};
-
+use self::runtime::on_runtime;
 use crate::{
     args::{Command, ServerCommand},
     error::CommandError,
@@ -75,18 +75,4 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         Command::Completions(args) => manual::completions(ui, &args),
         Command::Man(args) => manual::pages(&args),
     }
-}
-
-/// Runs a command on a runtime of its own. Threads that still wait for a person or a pipe afterwards are left alone.
-fn on_runtime<T>(
-    command: impl FnOnce(&Runtime) -> Result<T, CommandError>,
-) -> Result<T, CommandError> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(fasp_net::Error::Thread)?;
-    let result = command(&runtime);
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    result
 }

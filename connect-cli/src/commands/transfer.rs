@@ -204,10 +204,7 @@ fn began(code: ErrorCode) -> bool {
     // UDP does not come through, one way or both; it will not the next time either, and the person had better hear of it.
     !matches!(
         code,
-        ErrorCode::DataFailed
-            | ErrorCode::DataTimeout
-            | ErrorCode::FeedbackBlocked
-            | ErrorCode::DataBlocked
+        ErrorCode::DataFailed | ErrorCode::DataTimeout | ErrorCode::DataBlocked
     )
 }
 

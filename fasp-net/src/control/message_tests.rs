@@ -370,6 +370,42 @@ fn limits_hold_at_the_limit_and_one_beyond() {
     assert!(matches!(long.to_frame(), Err(Error::MessageTooLong(_))));
 }
 
+/// Code 11: whoever made the message has a defect.
+#[test]
+fn a_message_of_ours_that_is_too_long_is_an_internal_error() {
+    let long = Message::from(Hello {
+        versions: vec![1],
+        software: "x".repeat(MAX_MESSAGE),
+    });
+    assert_eq!(long.to_frame().unwrap_err().code(), ErrorCode::Internal);
+}
+
+/// Code 0.
+#[test]
+fn a_code_that_nobody_knows_yet_is_an_unknown_error_with_its_words() {
+    let refuse = Message::from(Refuse {
+        transfer_id: None,
+        session_index: 0,
+        code: ErrorCode::PeerRequiresCipher,
+        message: "new".into(),
+        hint: None,
+    });
+    let mut frame = refuse.to_frame().unwrap();
+    // 66 takes the byte behind 0x18 in CBOR.
+    let place = frame
+        .windows(2)
+        .position(|pair| pair == [0x18, 66])
+        .unwrap();
+    frame[place + 1] = 200;
+    let Some(Message::Refuse(read)) = Message::decode(frame[4], &frame[5..]).unwrap() else {
+        panic!("not a refusal");
+    };
+    assert_eq!(
+        (read.code, read.message.as_str()),
+        (ErrorCode::Unknown, "new")
+    );
+}
+
 #[test]
 fn a_listing_takes_what_fits_one_message_and_says_that_more_follow() {
     for name in [1, 255] {
