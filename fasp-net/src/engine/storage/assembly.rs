@@ -299,7 +299,7 @@ impl Assembly {
                 parts: entry.take_parts(),
             },
             Err(error) => {
-                entry.fail(error.code(), &error.to_string());
+                entry.take_parts().settle(&Err(error));
                 Joined::Nothing
             }
         };
