@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, Gid, Mode, fchmod, fchown, fstat, futimens, statat, unlinkat};
+use crate::sys::{fchmod, fchown, fstat, futimens, statat, unlinkat};
+use rustix::fs::{AtFlags, Gid, Mode};
 
 use crate::attributes::{Attributes, Metadata};
 use crate::error::{Error, NameFault, Result};
@@ -145,7 +146,7 @@ impl Dir {
     pub(crate) fn sync(&self) -> Result<()> {
         #[cfg(test)]
         crate::publish::steps::note(crate::publish::steps::Step::DirectorySynced);
-        rustix::fs::fsync(self.as_fd()).map_err(Error::write)
+        crate::sys::fsync(self.as_fd()).map_err(Error::write)
     }
 
     /// Notes that a directory was made here, whose name has to become durable with the files in it.

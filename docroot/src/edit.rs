@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
+use crate::sys::{flock, fstat, openat};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind};
@@ -54,7 +55,7 @@ impl EditFile {
     /// [`Error::Read`].
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         loop {
-            match rustix::io::pread(&self.file, &mut *buffer, offset) {
+            match crate::sys::pread(&self.file, &mut *buffer, offset) {
                 Err(Errno::INTR) => {}
                 result => return result.map_err(Error::read),
             }

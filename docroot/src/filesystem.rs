@@ -89,7 +89,7 @@ impl Filesystem {
     pub(crate) fn sync_all(&self) -> Result<()> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let made = self.directories_made.load(Ordering::Acquire);
-        match rustix::fs::syncfs(&self.sync_handle) {
+        match crate::sys::syncfs(&self.sync_handle) {
             Ok(()) => {
                 #[cfg(test)]
                 crate::publish::steps::note(crate::publish::steps::Step::FilesystemSynced);

@@ -36,6 +36,8 @@ mod dir;
 mod edit;
 mod error;
 mod escape;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod filesystem;
 mod link;
 mod listing;
@@ -52,6 +54,7 @@ mod saved;
 mod source;
 mod stale;
 mod state;
+mod sys;
 mod view;
 mod walk;
 

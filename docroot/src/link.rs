@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use rustix::fs::{readlinkat, renameat, symlinkat};
+use crate::sys::{readlinkat, renameat, symlinkat};
 use rustix::io::Errno;
 
 use crate::attributes::FileKind;

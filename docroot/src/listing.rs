@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, openat, statat};
+use crate::sys::{openat, statat};
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind};
@@ -172,6 +173,7 @@ impl NameReader {
     #[cfg(target_os = "linux")]
     fn read_part(&mut self) -> Result<(), Errno> {
         self.part.clear();
+        crate::sys::before_listing()?;
         let mut buffer = Vec::<u8>::with_capacity(32 << 10);
         let mut entries = rustix::fs::RawDir::new(&self.fd, buffer.spare_capacity_mut());
         // What the kernel has put into the buffer has to be taken before stopping.
@@ -204,6 +206,7 @@ impl NameReader {
     #[cfg(not(target_os = "linux"))]
     fn read_part(&mut self) -> Result<(), Errno> {
         self.part.clear();
+        crate::sys::before_listing()?;
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
             self.part.push(

@@ -3,10 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, fchmod, fchown, flock, openat, renameat,
-    unlinkat,
-};
+use crate::sys::{fchmod, fchown, flock, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::attributes::Attributes;
@@ -107,7 +105,7 @@ fn fill(file: &OwnedFd, content: &[u8], old: Option<&Attributes>, mode: u32) -> 
     let denied = |errno| Error::open(errno, Error::Write);
     let mode = match old {
         Some(old) => {
-            let made = Attributes::of(&rustix::fs::fstat(file).map_err(Error::stat)?);
+            let made = Attributes::of(&crate::sys::fstat(file).map_err(Error::stat)?);
             if (made.uid, made.gid) != (old.uid, old.gid) {
                 let (owner, group) = (Uid::from_raw(old.uid), Gid::from_raw(old.gid));
                 fchown(file, Some(owner), Some(group)).map_err(denied)?;
@@ -124,7 +122,7 @@ fn sync_names(directory: &OwnedFd) -> Result<()> {
     // The descriptor at hand may be good for looking up names only.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat(directory, ".", flags, Mode::empty()) {
-        Ok(directory) => rustix::fs::fsync(&directory).map_err(Error::write),
+        Ok(directory) => crate::sys::fsync(&directory).map_err(Error::write),
         // A directory that this account may write and not list cannot be synced by it.
         Err(Errno::ACCESS) => Ok(()),
         Err(errno) => Err(Error::open(errno, Error::Write)),

@@ -4,10 +4,8 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, fchmod, fchown, flock, fstat, ftruncate, futimens,
-    openat, statat,
-};
+use crate::sys::{fchmod, fchown, flock, fstat, ftruncate, futimens, openat, statat};
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind, Identity, Metadata, permission_bits};
@@ -287,7 +285,7 @@ impl Partial {
     pub fn write_vectored_at(&self, slices: &[IoSlice<'_>], mut offset: u64) -> Result<()> {
         let mut rest = slices;
         while !rest.is_empty() {
-            let mut written = match rustix::io::pwritev(&self.file, rest, offset) {
+            let mut written = match crate::sys::pwritev(&self.file, rest, offset) {
                 Ok(written) => written,
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(Error::write(errno)),
@@ -430,7 +428,7 @@ fn give_back(dir: &Dir, name: &[u8]) {
 
 pub(crate) fn read_at(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     loop {
-        match rustix::io::pread(file, &mut *buffer, offset) {
+        match crate::sys::pread(file, &mut *buffer, offset) {
             Err(Errno::INTR) => {}
             result => return result.map_err(Error::read),
         }
@@ -439,7 +437,7 @@ pub(crate) fn read_at(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<
 
 pub(crate) fn write_all_at(file: &OwnedFd, mut data: &[u8], mut offset: u64) -> Result<()> {
     while !data.is_empty() {
-        match rustix::io::pwrite(file, data, offset) {
+        match crate::sys::pwrite(file, data, offset) {
             Ok(0) => return Err(Error::write(Errno::IO)),
             Ok(written) => {
                 offset = advance(offset, written)?;
@@ -484,9 +482,9 @@ pub(crate) fn sync_data(file: &OwnedFd) -> Result<()> {
     crate::publish::steps::note(crate::publish::steps::Step::FileSynced);
     loop {
         #[cfg(target_vendor = "apple")]
-        let result = rustix::fs::fcntl_fullfsync(file);
+        let result = crate::sys::fcntl_fullfsync(file);
         #[cfg(not(target_vendor = "apple"))]
-        let result = rustix::fs::fdatasync(file);
+        let result = crate::sys::fdatasync(file);
         match result {
             Err(Errno::INTR) => {}
             result => return result.map_err(Error::write),
@@ -504,14 +502,15 @@ fn lock(file: &OwnedFd) -> Result<()> {
 }
 
 pub(crate) fn clear_nonblock(file: &OwnedFd) -> Result<()> {
-    rustix::fs::fcntl_setfl(file, OFlags::empty()).map_err(Error::read)
+    crate::sys::fcntl_setfl(file, OFlags::empty()).map_err(Error::read)
 }
 
 /// Reserves space without changing the length, where the file system can (D-12).
 fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
     #[cfg(target_os = "linux")]
     if bytes > 0 {
-        use rustix::fs::{FallocateFlags, fallocate};
+        use crate::sys::fallocate;
+        use rustix::fs::FallocateFlags;
         if is_in_memory(file) {
             return check_space(file, bytes);
         }
@@ -530,7 +529,7 @@ fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
 fn is_in_memory(file: &OwnedFd) -> bool {
     /// `linux/magic.h`.
     const TMPFS_MAGIC: u64 = 0x0102_1994;
-    rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
+    crate::sys::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
 }
 
 /// Finds out whether `bytes` fit, with what the file has already.
@@ -538,7 +537,7 @@ fn is_in_memory(file: &OwnedFd) -> bool {
 fn check_space(file: &OwnedFd, bytes: u64) -> Result<()> {
     /// Of `st_blocks`, whatever the file system's own block size.
     const BLOCK: u64 = 512;
-    let (Ok(space), Ok(own)) = (rustix::fs::fstatvfs(file), fstat(file)) else {
+    let (Ok(space), Ok(own)) = (crate::sys::fstatvfs(file), fstat(file)) else {
         // A system that does not tell is written to all the same.
         return Ok(());
     };

@@ -41,7 +41,7 @@ impl NameRules {
                 0xff53_4d42,
                 0xfe53_4d42,
             ];
-            let stat = rustix::fs::fstatfs(directory);
+            let stat = crate::sys::fstatfs(directory);
             // The width of the number differs between machines.
             let magic = stat.map(|stat| stat.f_type as u64 & 0xffff_ffff);
             if magic.is_ok_and(|magic| WINDOWS.contains(&magic)) {

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, linkat, openat, renameat};
+use crate::sys::{accessat, linkat, openat, renameat};
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{FileKind, Metadata};
@@ -336,7 +337,8 @@ pub(crate) fn rename_without_replacing(from: Place<'_>, to: Place<'_>) -> Result
         .renames_without_replacing
         .load(Ordering::Relaxed)
     {
-        use rustix::fs::{RenameFlags, renameat_with};
+        use crate::sys::renameat_with;
+        use rustix::fs::RenameFlags;
         match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 // Between directories the answer may as well mean "not into itself".

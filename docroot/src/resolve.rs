@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, readlinkat, statat};
+use crate::sys::{readlinkat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind};
@@ -75,7 +76,8 @@ fn open_by_kernel(
     flags: OFlags,
     rule: LinkRule,
 ) -> Option<Result<OwnedFd, Errno>> {
-    use rustix::fs::{ResolveFlags, openat2};
+    use crate::sys::openat2;
+    use rustix::fs::ResolveFlags;
 
     let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     if rule == LinkRule::Refuse {
@@ -171,7 +173,7 @@ const DIRECTORY_ON_THE_WAY: OFlags = OFlags::NOFOLLOW
 fn is_followed_link(fd: &OwnedFd, flags: OFlags, rule: LinkRule) -> Result<bool> {
     #[cfg(target_os = "linux")]
     if flags.contains(OFlags::PATH) {
-        let stat = rustix::fs::fstat(fd).map_err(Error::stat)?;
+        let stat = crate::sys::fstat(fd).map_err(Error::stat)?;
         return match (Attributes::of(&stat).kind, rule) {
             (FileKind::Symlink, LinkRule::FollowBeneath) => Ok(!flags.contains(OFlags::NOFOLLOW)),
             _ => Ok(false),
@@ -183,7 +185,7 @@ fn is_followed_link(fd: &OwnedFd, flags: OFlags, rule: LinkRule) -> Result<bool>
 
 fn open_component(here: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     loop {
-        match rustix::fs::openat(here, name, flags, Mode::empty()) {
+        match crate::sys::openat(here, name, flags, Mode::empty()) {
             Err(Errno::INTR) => {}
             result => return result,
         }

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, fstatvfs, mkdirat, statat};
+use crate::sys::{fstat, fstatvfs, mkdirat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind, permission_bits};
@@ -69,7 +70,7 @@ impl Docroot {
     /// # Errors
     /// As [`Docroot::open`].
     pub fn open_with(path: &Path, options: RootOptions) -> Result<Self> {
-        let fd = rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty())
+        let fd = crate::sys::open(path, OPEN_DIRECTORY, Mode::empty())
             .map_err(|errno| Error::open(errno, Error::Read))?;
         let shared = Shared {
             fd,
@@ -263,7 +264,7 @@ impl Docroot {
         }
         let filesystem = self.shared.filesystems.get(attributes.device, || {
             // A description of its own: the kernel keeps track of reported errors in it.
-            rustix::fs::openat(&fd, ".", OPEN_DIRECTORY, Mode::empty())
+            crate::sys::openat(&fd, ".", OPEN_DIRECTORY, Mode::empty())
                 .map_err(|errno| Error::open(errno, Error::Read))
         })?;
         Ok(Dir::new(self.clone(), fd, path, attributes, filesystem))
@@ -282,7 +283,7 @@ fn random() -> Result<u64, Errno> {
 
 #[cfg(not(target_os = "linux"))]
 fn random() -> Result<u64, Errno> {
-    let file = rustix::fs::open(
+    let file = crate::sys::open(
         "/dev/urandom",
         OFlags::RDONLY | OFlags::CLOEXEC,
         Mode::empty(),
@@ -316,7 +317,7 @@ impl Dir {
     pub fn child(&self, name: &[u8]) -> Result<Self> {
         self.check_name(name)?;
         let flags = OPEN_DIRECTORY | OFlags::NOFOLLOW;
-        match rustix::fs::openat(self.as_fd(), name, flags, Mode::empty()) {
+        match crate::sys::openat(self.as_fd(), name, flags, Mode::empty()) {
             Ok(fd) => self.root().adopt(fd, self.path_of(name)),
             // With both flags a link is reported as "no directory".
             Err(Errno::NOTDIR | Errno::LOOP) => Err(match self.stat(name)? {

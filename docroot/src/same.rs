@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use crate::sys::{fstat, openat};
+use rustix::fs::{Mode, OFlags};
 
 use crate::attributes::{Attributes, FileKind};
 use crate::dir::Dir;

@@ -2,7 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, linkat};
+use crate::sys::linkat;
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use crate::attributes::FileKind;

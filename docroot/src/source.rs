@@ -5,7 +5,8 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Advice, OFlags, fadvise, fstat};
+use crate::sys::{fadvise, fstat};
+use rustix::fs::{Advice, OFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind, Identity};
@@ -111,7 +112,7 @@ impl Dir {
 /// Opens what has this name in an open directory, but no link.
 fn open_in(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
     let flags = OPEN_SOURCE | OFlags::NOFOLLOW;
-    rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())
+    crate::sys::openat(dir, name, flags, rustix::fs::Mode::empty())
         .map_err(|errno| Error::open(errno, Error::Read))
 }
 
@@ -158,7 +159,7 @@ impl SourceFile {
             let Some(at) = offset.checked_add(filled as u64) else {
                 break;
             };
-            match self.reading(|file| rustix::io::pread(file, &mut buffer[filled..], at))? {
+            match self.reading(|file| crate::sys::pread(file, &mut buffer[filled..], at))? {
                 0 => break,
                 read => filled += read,
             }
@@ -172,7 +173,7 @@ impl SourceFile {
     /// # Errors
     /// [`Error::Read`].
     pub fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize> {
-        self.reading(|file| rustix::io::preadv(file, buffers, offset))
+        self.reading(|file| crate::sys::preadv(file, buffers, offset))
     }
 
     /// Asks the system to fetch a range of bytes ahead of its use. A hint: never fails.

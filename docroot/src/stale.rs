@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, statat};
+use crate::sys::statat;
+use rustix::fs::AtFlags;
 
 use crate::attributes::{Attributes, FileKind};
 use crate::dir::Dir;

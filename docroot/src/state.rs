@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{Mode, fstat, renameat};
+use crate::sys::{fstat, renameat};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind};
@@ -112,7 +113,7 @@ pub(crate) fn read_whole(file: &OwnedFd, size: u64, limit: u64) -> Result<Vec<u8
     let mut content = Vec::new();
     let mut block = vec![0; 64 << 10];
     loop {
-        let read = match rustix::io::pread(file, &mut block[..], content.len() as u64) {
+        let read = match crate::sys::pread(file, &mut block[..], content.len() as u64) {
             Ok(0) => return Ok(content),
             Ok(read) => read,
             Err(Errno::INTR) => continue,

@@ -4,7 +4,8 @@ use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, readlinkat, statat};
+use crate::sys::{fstat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::attributes::{Attributes, FileKind};
 use crate::error::{Error, NameFault, Result};
