@@ -163,10 +163,10 @@ impl Endpoint {
     }
 
     /// Lets users in who come to a listener. Over `port`, log-ins are doubled (protocol §2.7): on a line that loses
-    /// packets they take less time.
+    /// packets they take less time. Must run on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Listen`] when the listener has no address. Must run on a tokio runtime.
+    /// [`Error::Listen`] when the listener has no address.
     pub fn start(
         listener: TcpListener,
         port: Option<Port>,
