@@ -169,7 +169,16 @@ fn go_on(bed: &Bed, case: Case, server: SocketAddr) -> u64 {
 
 fn remove(path: &Path) {
     match path.is_dir() {
-        true => fs::remove_dir_all(path).unwrap(),
+        // The side that was not killed may be writing still.
+        true => {
+            let gone = (0..100).any(|_| {
+                fs::remove_dir_all(path).is_ok() || {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    !path.exists()
+                }
+            });
+            assert!(gone, "{}", path.display());
+        }
         false => fs::remove_file(path).unwrap(),
     }
 }
