@@ -173,7 +173,7 @@ fn remove(path: &Path) {
         true => {
             let gone = (0..100).any(|_| {
                 fs::remove_dir_all(path).is_ok() || {
-                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    std::thread::sleep(Duration::from_millis(50));
                     !path.exists()
                 }
             });
