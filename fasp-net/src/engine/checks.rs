@@ -1,6 +1,7 @@
 //! The thread of a sending session that reads what the receiver holds already (protocol §14.3, §14.4).
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,8 @@ pub(super) enum Found {
     },
     /// Whether the source agrees with the receiver.
     Checked { file: u32, agrees: bool },
+    /// Nothing can be read: the system gave no thread for it.
+    Nothing(io::Error),
 }
 
 /// The session's side of the thread, which starts when there is something to read and stops when this is dropped.
@@ -98,8 +101,8 @@ impl Checks {
                     .name("fasp-check".into())
                     .spawn(move || jobs.iter().for_each(|job| reader.run(job)));
                 if let Err(error) = started {
-                    tracing::warn!(%error, "the thread that compares files could not be started");
-                    self.found.send(refusal(&job)).ok();
+                    // This very queue's receiver is `results`.
+                    self.found.send(Found::Nothing(error)).ok();
                     return;
                 }
                 none.insert(sender)
@@ -113,21 +116,6 @@ impl Checks {
 impl Drop for Checks {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What is said when nothing can be read.
-fn refusal(job: &Job) -> Found {
-    let file = job.file;
-    match job.theirs {
-        Some(_) => Found::Checked {
-            file,
-            agrees: false,
-        },
-        None => Found::Held {
-            file,
-            result: Err(docroot::Error::SourceChanged),
-        },
     }
 }
 

@@ -137,7 +137,7 @@ impl Driver {
             self.session.handle_timeout(now);
             self.events();
             let worked = match &mut self.program {
-                Program::Sender(sender) => sender.poll(&mut self.session, &mut self.reporter),
+                Program::Sender(sender) => sender.poll(now, &mut self.session, &mut self.reporter),
                 Program::Receiver(receiver) => {
                     receiver.poll(now, &mut self.session, &mut self.reporter)
                 }

@@ -111,7 +111,12 @@ impl SenderProgram {
     }
 
     /// Hands on what the lister has built; true when there was something.
-    pub(super) fn poll(&mut self, session: &mut Session, reporter: &mut Reporter) -> bool {
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        reporter: &mut Reporter,
+    ) -> bool {
         let mut any = false;
         while self.wants_pages(session) {
             let Ok(listed) = self.lister.pages.try_recv() else {
@@ -121,14 +126,14 @@ impl SenderProgram {
             any = true;
         }
         while let Ok(found) = self.checks.results.try_recv() {
-            self.on_found(session, found);
+            self.on_found(now, session, found);
             any = true;
         }
         any
     }
 
     /// Something has been read of what the receiver holds.
-    fn on_found(&mut self, session: &mut Session, found: Found) {
+    fn on_found(&mut self, now: Instant, session: &mut Session, found: Found) {
         match found {
             Found::Checked { file, agrees } => {
                 session.send_record(&Record::Checked { file, agrees });
@@ -142,6 +147,10 @@ impl SenderProgram {
                     Ok(digest) => session.held_digest(file, digest),
                     Err(error) => Self::give_up(session, file, &error),
                 }
+            }
+            Found::Nothing(error) => {
+                let error = Error::Thread(error);
+                session.close(now, Some((error.code(), &error.to_string())));
             }
         }
     }
