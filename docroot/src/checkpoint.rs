@@ -138,14 +138,19 @@ impl PartialHandle {
 }
 
 impl Docroot {
-    /// Whether something lies where the checkpoint of a file would; it may be anything.
+    /// Whether something lies where the partial or the checkpoint of a file would; it may be anything.
     ///
     /// # Errors
     /// Those of [`Docroot::dir`].
-    pub fn has_checkpoint(&self, path: &EntryPath) -> Result<bool> {
+    pub fn has_partial(&self, path: &EntryPath) -> Result<bool> {
         let (dir, name) = self.parent_dir(path)?;
-        let name = dir.checkpoint_name(name);
-        Ok(dir.stat(&name)?.is_some())
+        let names = [dir.partial_name(name), dir.checkpoint_name(name)];
+        for name in names {
+            if dir.stat(&name)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

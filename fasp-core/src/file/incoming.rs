@@ -1,6 +1,9 @@
 //! Files on their way in: which bytes are there (protocol §9.5, rule W-28).
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use crate::RangeSet;
 use crate::digest::FileDigest;
@@ -54,6 +57,8 @@ struct File {
 #[derive(Debug, Default)]
 pub(crate) struct IncomingFiles {
     files: BTreeMap<u32, File>,
+    /// Wanted already, while it is not clear yet how they begin: their blocks are for later.
+    undecided: BTreeSet<u32>,
 }
 
 impl IncomingFiles {
@@ -62,6 +67,7 @@ impl IncomingFiles {
         if self.files.len() >= MAX_FILES {
             return false;
         }
+        self.undecided.remove(&file);
         let mut present = RangeSet::new();
         for range in held {
             present.insert(range.clone());
@@ -88,7 +94,13 @@ impl IncomingFiles {
         }
     }
 
+    /// These files were wanted before the program could look at them: their blocks may arrive before they are expected.
+    pub(crate) fn promise(&mut self, files: impl IntoIterator<Item = u32>) {
+        self.undecided.extend(files);
+    }
+
     pub(crate) fn remove(&mut self, file: u32) {
+        self.undecided.remove(&file);
         self.files.remove(&file);
     }
 
@@ -99,8 +111,8 @@ impl IncomingFiles {
 
     /// Takes a block that starts at `at` in its datagram and lists its new parts.
     ///
-    /// False when there is no room to remember it: it must not be reported, so that it is sent again.
-    /// Blocks of files that are not expected (settled already, or refused) are ignored.
+    /// False when there is no room to remember it, or the file is still to be decided about: it must not be reported, so
+    /// that it is sent again. Blocks of files that are not expected (settled already, or refused) are ignored.
     pub(crate) fn on_block(
         &mut self,
         file: u32,
@@ -110,7 +122,7 @@ impl IncomingFiles {
         writes: &mut Vec<BlockWrite>,
     ) -> Result<bool, BlockError> {
         let Some(state) = self.files.get_mut(&file) else {
-            return Ok(true);
+            return Ok(!self.undecided.contains(&file));
         };
         let end = offset
             .checked_add(bytes.len() as u64)
@@ -179,6 +191,24 @@ mod tests {
             Ok(true),
             "unknown file"
         );
+        assert_eq!(writes.len(), 1);
+    }
+
+    #[test]
+    fn blocks_of_a_wanted_file_are_not_taken_before_it_is_clear_how_it_begins() {
+        let mut files = IncomingFiles::default();
+        files.promise([3, 4]);
+        let mut writes = Vec::new();
+        let mut block = |files: &mut IncomingFiles, file| {
+            files.on_block(file, 0, b"123", 0, &mut writes).unwrap()
+        };
+        assert!(block(&mut files, 2));
+        assert!(!block(&mut files, 3));
+        assert!(!block(&mut files, 4));
+        files.expect(3, 3, &[]);
+        files.remove(4);
+        assert!(block(&mut files, 3));
+        assert!(block(&mut files, 4), "settled: whatever comes is ignored");
         assert_eq!(writes.len(), 1);
     }
 

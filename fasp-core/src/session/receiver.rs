@@ -34,6 +34,12 @@ impl Session {
         true
     }
 
+    /// Says that the control channel has asked for these files already (protocol §9.7): blocks of each are for later until
+    /// it is asked for again, or settled.
+    pub fn promise_files(&mut self, files: impl IntoIterator<Item = u32>) {
+        self.files_in.promise(files);
+    }
+
     /// The digest of what is held of a file that was asked for, as read from the disk (protocol §14.3).
     pub fn present_digest(&mut self, file: u32, digest: u64) {
         self.files_in.on_held_digest(file, digest);

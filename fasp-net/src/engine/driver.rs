@@ -128,7 +128,9 @@ impl Driver {
         let now = Instant::now();
         match &mut self.program {
             Program::Sender(sender) => sender.begin(now, &mut self.session, &mut self.reporter),
-            Program::Receiver(receiver) => receiver.begin(&mut self.reporter),
+            Program::Receiver(receiver) => {
+                receiver.begin(&mut self.session, &mut self.reporter);
+            }
         }
         while !self.session.is_closed() {
             let received = self.receive();

@@ -1,5 +1,7 @@
 //! What a receiver can say about a list before it has done anything (protocol §9.7).
 
+use std::collections::BTreeSet;
+
 use docroot::LinkRule;
 use fasp_core::{MAX_SMALL_FILE, Record, Records};
 
@@ -40,6 +42,15 @@ pub(crate) fn wanted_at_once(destination: &Destination, page: &[u8]) -> Vec<u8> 
     answer
 }
 
+/// The numbers in such an answer.
+pub(crate) fn promised(answer: &[u8]) -> BTreeSet<u32> {
+    let runs = Records::new(answer).filter_map(|record| match record {
+        Ok(Record::Want { first, count }) => Some(first..first + count),
+        _ => None,
+    });
+    runs.flatten().collect()
+}
+
 fn put(answer: &mut Vec<u8>, run: Option<(u32, u32)>) {
     if let Some((first, count)) = run {
         Record::Want { first, count }.encode(answer);
@@ -56,8 +67,9 @@ fn is_free(destination: &Destination, path: &[u8], size: u64) -> bool {
         return false;
     };
     match tree.root().stat(&place, LinkRule::Refuse) {
-        // One that is there in part is asked for but for that part.
-        Ok(None) => size <= MAX_SMALL_FILE || !tree.root().has_checkpoint(&place).unwrap_or(true),
+        // One that is there in part is asked for but for that part. Without a checkpoint it may be that of a session
+        // whose client is gone, and which will write one when it notices.
+        Ok(None) => size <= MAX_SMALL_FILE || !tree.root().has_partial(&place).unwrap_or(true),
         Ok(Some(_)) => false,
         // A directory on the way is missing.
         Err(error) => matches!(error, docroot::Error::NotFound),
@@ -88,7 +100,9 @@ mod tests {
     #[test]
     fn files_that_nothing_is_in_the_way_of_are_wanted_in_runs_and_nothing_is_touched() {
         let temp = tempfile::tempdir().unwrap();
-        std::fs::write(temp.path().join("there"), "x").unwrap();
+        for name in ["there", "half.partial", "rest.aspera-ckpt"] {
+            std::fs::write(temp.path().join(name), "x").unwrap();
+        }
         let root = Docroot::open(temp.path()).unwrap();
         let destination = Destination::beneath(&root, b"/", 2, false).unwrap();
         let mut page = Vec::new();
@@ -100,11 +114,16 @@ mod tests {
         Record::Enter { path: b"new/dir" }.encode(&mut page);
         file(&mut page, 4, "c", 1);
         file(&mut page, 5, "..", 1);
+        Record::Enter { path: b"" }.encode(&mut page);
+        file(&mut page, 6, "half", 1_000_000);
+        file(&mut page, 7, "rest", 1_000_000);
         let mut expected = Vec::new();
         Record::Want { first: 0, count: 2 }.encode(&mut expected);
         Record::Want { first: 4, count: 1 }.encode(&mut expected);
-        assert_eq!(wanted_at_once(&destination, &page), expected);
-        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+        let answer = wanted_at_once(&destination, &page);
+        assert_eq!(answer, expected);
+        assert_eq!(promised(&answer), [0, 1, 4].into());
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 3);
         page.push(255);
         assert_eq!(wanted_at_once(&destination, &page), b"", "malformed");
     }

@@ -32,7 +32,7 @@ mod storage;
 pub use command::{Command, Finish, Handle, Report};
 pub use destination::{Destination, Tree};
 pub(crate) use driver::{Spawn, Work, spawn};
-pub(crate) use first::wanted_at_once;
+pub(crate) use first::{promised, wanted_at_once};
 pub(crate) use lister::{Listed, Lister};
 pub(crate) use pool::{Pool, PoolOwner, Split};
 pub(crate) use receiver::{FirstPage, ReceiverOptions};

@@ -1,5 +1,6 @@
 //! The receiving program: hands pages and blocks to the storage thread, and its results to the sender.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) destination: Destination,
     pub(crate) rules: Rules,
     pub(crate) first_page: FirstPage,
+    /// The files in it that were wanted at once.
+    pub(crate) promised: BTreeSet<u32>,
     /// The split files of the transfer.
     pub(crate) assembly: Assembly,
 }
@@ -73,6 +76,7 @@ pub(super) struct ReceiverProgram {
     settled: u64,
     links: u64,
     first_page: FirstPage,
+    promised: BTreeSet<u32>,
     is_finishing: bool,
     is_complete: bool,
     /// Bytes of pages done with.
@@ -146,6 +150,7 @@ impl ReceiverProgram {
             sender,
             Arc::clone(&gauge),
             options.assembly,
+            options.promised.clone(),
         )?;
         Ok(Self {
             jobs,
@@ -157,6 +162,7 @@ impl ReceiverProgram {
             loose: 0,
             links: 0,
             first_page: options.first_page,
+            promised: options.promised,
             is_finishing: false,
             is_complete: false,
             pages_done: 0,
@@ -185,7 +191,8 @@ impl ReceiverProgram {
     }
 
     /// Takes up what the control channel has carried already.
-    pub(super) fn begin(&mut self, reporter: &mut Reporter) {
+    pub(super) fn begin(&mut self, session: &mut Session, reporter: &mut Reporter) {
+        session.promise_files(std::mem::take(&mut self.promised));
         if self.is_dry_run {
             reporter.set_dry_run();
         }

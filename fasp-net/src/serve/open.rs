@@ -1,5 +1,6 @@
 //! Granting a session (protocol §2.3).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fasp_core::{
@@ -14,7 +15,7 @@ use super::{Client, Context, Grant, Observer, Refusal};
 use crate::control::message::{Accept, BindingKind, Open};
 use crate::engine::{
     self, Assembly, Destination, FirstPage, Handle, Lister, Pool, ReceiverOptions, Rules,
-    SenderOptions, Sources, Spawn, Split, Work, wanted_at_once,
+    SenderOptions, Sources, Spawn, Split, Work, promised, wanted_at_once,
 };
 use crate::port::Port;
 use crate::request::DATAGRAM_MAX;
@@ -242,6 +243,7 @@ fn join(grant: &Grant, open: &Open, joint: Joint) -> Result<Begun, Refusal> {
                 destination: destination.clone(),
                 rules: rules(grant, open),
                 first_page: FirstPage::Done,
+                promised: BTreeSet::new(),
                 assembly: assembly.clone(),
             };
             (Role::Receiver, Work::Receive(options), destination.is_new())
@@ -313,6 +315,7 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
                     true => FirstPage::AtOnce(page),
                     false => FirstPage::Held(page),
                 },
+                promised: promised(&first_page),
                 assembly,
             });
             Ok(Begun {

@@ -1,5 +1,6 @@
 //! Agreeing with the server on a session (protocol §2.3, §3).
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -404,6 +405,7 @@ impl Plan {
                     destination,
                     rules: rules(options),
                     first_page: FirstPage::AtOnce(accept.first_page),
+                    promised: BTreeSet::new(),
                     assembly,
                 });
                 (work, None)

@@ -331,7 +331,7 @@ fn begin(opener: &Opener, decided: Result<Decision, docroot::Error>) -> State {
                 metadata,
                 existing,
             } => {
-                let opened = opener.open(&dir, &name, source)?;
+                let opened = opener.open(&dir, &name, source, true)?;
                 (Some(opened), metadata, existing)
             }
         };

@@ -11,7 +11,7 @@ mod prune;
 mod verify;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
@@ -236,6 +236,7 @@ pub(super) fn start(
     events: Sender<StorageEvent>,
     gauge: Arc<Gauge>,
     assembly: Assembly,
+    promised: BTreeSet<u32>,
 ) -> Result<(Sender<Job>, Receiver<()>), Error> {
     let commits = commit::start(events.clone())?;
     let (sender, jobs) = bounded(QUEUE);
@@ -247,7 +248,7 @@ pub(super) fn start(
         settled: Vec::new(),
         is_dry_run: rules.files.dry_run,
         decider: Decider::new(destination, rules),
-        writer: Writer::new(voice.clone(), commits, opener, parts),
+        writer: Writer::new(voice.clone(), commits, opener, parts, promised),
         compared: BTreeMap::new(),
         next_tick: Instant::now(),
         _alive: alive,

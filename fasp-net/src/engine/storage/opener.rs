@@ -49,12 +49,13 @@ impl Opener {
         })
     }
 
-    /// Opens the partial of `name` for this version of its source.
+    /// Opens the partial of `name` for this version of its source, and goes on with what is there if that is wanted.
     pub(super) fn open(
         &self,
         dir: &Dir,
         name: &[u8],
         source: SourceVersion,
+        is_continued: bool,
     ) -> Result<Opened, docroot::Error> {
         let options = PartialOptions::default()
             .size_hint(source.size)
@@ -63,6 +64,7 @@ impl Opener {
         let inode = partial.identity()?.inode;
         let held = match partial.resumed_length() {
             0 => RangeSet::new(),
+            _ if !is_continued => RangeSet::new(),
             length => claimed(dir, name, inode, length, source),
         };
         if partial.resumed_length() > 0 && held.is_empty() {

@@ -1,6 +1,6 @@
 //! Files on their way to the disk: partial files for blocks, whole small files, and how each of them ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::ops::Range;
 use std::time::Instant;
@@ -92,6 +92,8 @@ pub(super) struct Writer {
     waiting: VecDeque<(u32, Target)>,
     /// Small files asked for.
     asked: BTreeMap<u32, Target>,
+    /// Numbers of files that were wanted from the start before anybody looked closely (protocol §9.7).
+    promised: BTreeSet<u32>,
 }
 
 impl Writer {
@@ -100,6 +102,7 @@ impl Writer {
         commits: Sender<Vec<Pending>>,
         opener: Opener,
         parts: PartWriter,
+        promised: BTreeSet<u32>,
     ) -> Self {
         Self {
             verifier: Verifier::new(voice.clone()),
@@ -111,6 +114,7 @@ impl Writer {
             open: BTreeMap::new(),
             waiting: VecDeque::new(),
             asked: BTreeMap::new(),
+            promised,
         }
     }
 
@@ -146,7 +150,8 @@ impl Writer {
                 metadata,
                 existing,
             } => {
-                let opened = self.opener.open(&dir, &name, source)?;
+                let is_continued = !self.promised.contains(&file);
+                let opened = self.opener.open(&dir, &name, source, is_continued)?;
                 let output = Output::Partial {
                     partial: opened.partial,
                     progress: opened.progress,

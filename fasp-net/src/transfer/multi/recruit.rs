@@ -1,5 +1,6 @@
 //! Opens further sessions of a transfer (protocol §13.1).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fasp_core::{Role, TransferId};
@@ -132,6 +133,7 @@ impl Recruiter {
                     destination: destination.clone(),
                     rules: agree::rules(options),
                     first_page: FirstPage::AtOnce(accept.first_page.clone()),
+                    promised: BTreeSet::new(),
                     assembly: assembly.clone(),
                 });
                 (Role::Receiver, work)
