@@ -17,8 +17,18 @@ Examples:
   connect-cli upload -l 300m -d photos/ notes.txt lea@files.example.org:/2026/march
   connect-cli upload -E '*.tmp' -E .git/ project lea@files.example.org:
   connect-cli upload --file-list names.txt --source-base . lea@files.example.org:in
-  connect-cli upload --ssh dataset/ cluster:/scratch/lea")]
+  connect-cli upload --protect dataset/ lea@files.example.org:archive
+  connect-cli upload --ssh dataset/ cluster:/scratch/lea
+
+With --protect the passphrase is asked for twice, or taken from ASPERA_SCP_FILEPASS.
+Whoever downloads opens the files with connect-cli crypt decrypt.")]
 pub struct UploadArgs {
+    /// Encrypt files on their way, with a passphrase: the server gets NAME.aspera-env and cannot read it
+    #[arg(long)]
+    pub protect: bool,
+    /// Read the passphrase for --protect from the next line of this open file descriptor; 0 is standard input
+    #[arg(long, value_name = "NUMBER", requires = "protect", value_parser = clap::value_parser!(i32).range(0..))]
+    pub passphrase_fd: Option<i32>,
     /// Files or directories here, then `[USER@]HOST[:PORT]:PATH` there
     #[arg(help = "Files or directories here, then [USER@]HOST[:PORT]:PATH there", required = true, num_args = 1.., value_names = ["SOURCE", "DESTINATION"])]
     pub paths: Vec<OsString>,

@@ -15,6 +15,7 @@ mod ls;
 mod manifest;
 mod manual;
 mod notify;
+mod protection;
 mod runtime;
 mod server;
 mod signals;

@@ -14,6 +14,7 @@ use super::{
     answers::Answers,
     connection::{self, Reached},
     manifest::Manifest,
+    protection,
     sources::job,
     standard::Collected,
     stop::Stop,
@@ -38,12 +39,18 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         to_standard_output,
         manifest,
         retry,
+        protection,
         mut options,
     } = request;
     // A misspelt file is found before anybody is asked for a password.
     let (mut job, _spool) = job(work, list, &mut options.files)?;
     let collected = collect(ui, to_standard_output, &mut job)?;
     let mut manifest = Manifest::new(manifest)?;
+    let stop = Stop::listen(*ui, runtime)?;
+    if let (Some(source), Job::Upload { sources, .. }) = (protection, &mut job) {
+        let protection = runtime.block_on(stop.unless(protection::begin(*ui, source)))??;
+        *sources = std::mem::take(sources).protected(protection);
+    }
     let attempts = Attempts {
         ui,
         runtime,
@@ -54,7 +61,7 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         job,
         options: &options,
         is_collected: collected.is_some(),
-        stop: Stop::listen(*ui, runtime)?,
+        stop,
     };
     let result = attempts.run(retry, &mut manifest);
     let written = manifest.finish(result.as_ref().err());

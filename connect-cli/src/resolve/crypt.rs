@@ -54,7 +54,7 @@ pub struct Opening {
 }
 
 /// Where a passphrase comes from.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum PassphraseSource {
     /// The next line of an open descriptor.
     Descriptor(i32),
@@ -74,13 +74,21 @@ impl std::fmt::Debug for PassphraseSource {
     }
 }
 
-/// Resolves `crypt`. A descriptor wins over the environment, and that over a question.
-pub fn crypt(args: CryptArgs, variable: impl Fn(&str) -> Option<OsString>) -> CryptRequest {
-    let source = |args: PassphraseArgs| match (args.passphrase_fd, variable(VARIABLE)) {
+/// Where a passphrase comes from: a descriptor wins over the environment, and that over a question.
+pub(super) fn passphrase(
+    descriptor: Option<i32>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> PassphraseSource {
+    match (descriptor, variable(VARIABLE)) {
         (Some(number), _) => PassphraseSource::Descriptor(number),
         (None, Some(text)) => PassphraseSource::Environment(Zeroizing::new(text.into_vec())),
         (None, None) => PassphraseSource::Ask,
-    };
+    }
+}
+
+/// Resolves `crypt`.
+pub fn crypt(args: CryptArgs, variable: impl Fn(&str) -> Option<OsString>) -> CryptRequest {
+    let source = |args: PassphraseArgs| passphrase(args.passphrase_fd, &variable);
     let opening = |args: OpeningArgs| Opening {
         passphrase: source(args.passphrase),
         ceiling: if args.allow_costly_key {

@@ -18,6 +18,7 @@ use transfer_spec::{
 };
 
 use super::client_conf;
+use super::crypt::{self, PassphraseSource};
 use super::rules::{self, ListFile};
 use crate::{
     args::{
@@ -46,6 +47,8 @@ pub struct TransferRequest {
     pub manifest: Option<PathBuf>,
     /// When it is tried again.
     pub retry: Retry,
+    /// Where the passphrase comes from that the files are protected with, if they are.
+    pub protection: Option<PassphraseSource>,
     /// The policies.
     pub options: TransferOptions,
 }
@@ -196,9 +199,13 @@ pub fn upload(
                 )),
             },
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     let mut options = options(&args.transfer, &args.rules)?;
     client_conf::apply(&mut options, &args.transfer, Direction::Upload, &variable)?;
+    let protection = match args.protect {
+        true => Some(protection(args.passphrase_fd, &sources, &variable)?),
+        false => None,
+    };
     let (server, carrier, destination) = connection(remote, args.connection, variable)?;
     Ok(TransferRequest {
         server,
@@ -211,8 +218,30 @@ pub fn upload(
         to_standard_output: false,
         manifest: args.rules.file_manifest.clone(),
         retry: Retry::of(&args.transfer),
+        protection,
         options,
     })
+}
+
+fn protection(
+    descriptor: Option<i32>,
+    sources: &[LocalSource],
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<PassphraseSource, CommandError> {
+    if sources.iter().any(|s| matches!(s, LocalSource::Faux(_))) {
+        return Err(CommandError::arguments(
+            "synthetic files are not protected",
+            "leave --protect out, or name files",
+        ));
+    }
+    let is_read = |s: &LocalSource| matches!(s, LocalSource::StandardInput(_));
+    if descriptor == Some(0) && sources.iter().any(is_read) {
+        return Err(CommandError::arguments(
+            "standard input cannot have both the file and the passphrase",
+            "use another descriptor, or ASPERA_SCP_FILEPASS",
+        ));
+    }
+    Ok(crypt::passphrase(descriptor, variable))
 }
 
 /// Resolves `download`.
@@ -284,6 +313,7 @@ pub fn download(
         to_standard_output,
         manifest: args.rules.file_manifest.clone(),
         retry: Retry::of(&args.transfer),
+        protection: None,
         options,
     })
 }

@@ -24,6 +24,8 @@ struct File {
     size: u64,
     /// The receiver has asked for it; asking again changes nothing.
     is_wanted: bool,
+    /// What the receiver holds of it is not what it would get now.
+    is_anew: bool,
     /// Where the next new block starts.
     next: u64,
     /// Held by the receiver from an earlier attempt.
@@ -44,6 +46,7 @@ impl File {
         Self {
             size,
             is_wanted: false,
+            is_anew: false,
             next: 0,
             held: RangeSet::new(),
             reported: RangeSet::new(),
@@ -78,6 +81,20 @@ impl OutgoingFiles {
     /// A file was put on the list; its blocks wait for the receiver's decision.
     pub(crate) fn announce(&mut self, file: u32, size: u64) {
         self.files.insert(file, File::new(size));
+    }
+
+    /// The same, for a file that cannot be continued: its bytes are not those of an earlier attempt.
+    pub(crate) fn announce_anew(&mut self, file: u32, size: u64) {
+        let file_anew = File {
+            is_anew: true,
+            ..File::new(size)
+        };
+        self.files.insert(file, file_anew);
+    }
+
+    /// Whether a file has to be sent from the start.
+    pub(crate) fn is_anew(&self, file: u32) -> bool {
+        self.files.get(&file).is_some_and(|file| file.is_anew)
     }
 
     pub(crate) fn contains(&self, file: u32) -> bool {

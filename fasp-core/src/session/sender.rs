@@ -44,6 +44,12 @@ impl Session {
         self.files_out.announce(file, size);
     }
 
+    /// The same for a file that is not what it was in an earlier attempt, so that nothing the receiver holds is of use.
+    pub fn announce_anew(&mut self, file: u32, size: u64) {
+        self.announce(file, size);
+        self.files_out.announce_anew(file, size);
+    }
+
     /// Says that the list is complete: numbers 0 to `files - 1` were used.
     pub fn end_list(&mut self, files: u32, loose: u32) {
         self.set_listed(files);
@@ -156,6 +162,12 @@ impl Session {
     }
 
     fn on_want_from(&mut self, file: u32, held: Vec<Range<u64>>) -> bool {
+        if !held.is_empty() && self.files_out.is_anew(file) {
+            // It asks again, for all of it (protocol §14.3).
+            let agrees = false;
+            self.send_record(&Record::Checked { file, agrees });
+            return true;
+        }
         match self.files_out.want(file, &held) {
             Ok(0) => {}
             Ok(count) => {

@@ -15,6 +15,7 @@ use transfer_spec::{FileRules, SymlinkPolicy};
 use super::contents;
 use super::finisher::{Aftermath, Original};
 use super::pool::{Hand, Item, Offer, Part, Pool};
+use super::sealed::Protection;
 use super::sources::{Origin, Sources, Span, failure};
 use crate::Error;
 
@@ -217,6 +218,8 @@ pub(super) struct Listing {
     has_failed: bool,
     rules: Arc<FileRules>,
     unfinished: Option<Suffixes>,
+    /// How files are protected, if they are.
+    protection: Option<Protection>,
     aftermath: Option<Arc<Aftermath>>,
     /// The content of the small file that is being listed.
     content: Vec<u8>,
@@ -230,6 +233,7 @@ impl Listing {
     fn new(out: Out, symlinks: SymlinkPolicy, asked: Asked) -> Self {
         Self {
             unfinished: None,
+            protection: None,
             out,
             symlinks,
             // Nobody knows yet whether the destination is new.

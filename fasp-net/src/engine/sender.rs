@@ -156,7 +156,7 @@ impl SenderProgram {
     }
 
     /// The receiver asks about bytes of a file.
-    fn on_check(&mut self, file: u32, ranges: Vec<Range<u64>>, digest: u64) {
+    fn on_check(&mut self, session: &mut Session, file: u32, ranges: Vec<Range<u64>>, digest: u64) {
         if !self.checked.insert(u64::from(file)..u64::from(file) + 1) {
             return;
         }
@@ -167,6 +167,11 @@ impl SenderProgram {
         };
         // One that has its result is asked about no more.
         if let Some(extract) = self.open.extract(file).or_else(small) {
+            if !extract.can_continue() {
+                let agrees = false;
+                session.send_record(&Record::Checked { file, agrees });
+                return;
+            }
             self.checks.check(file, extract, ranges, digest);
         }
     }
@@ -186,7 +191,10 @@ impl SenderProgram {
             reporter.listed(files, listed.bytes, listed.end.is_some());
         }
         for (file, origin, size, span) in listed.blocks {
-            session.announce(file, size);
+            match origin.can_continue() {
+                true => session.announce(file, size),
+                false => session.announce_anew(file, size),
+            }
             self.open.insert(file, origin, size, span);
         }
         if let Some((last, ..)) = listed.names.last() {
@@ -226,7 +234,7 @@ impl SenderProgram {
                 file,
                 ranges,
                 digest,
-            } => self.on_check(file, ranges, digest),
+            } => self.on_check(session, file, ranges, digest),
             Event::Restarted { file } => {
                 let name = self.names.get(&file).map(|(path, _)| path.to_string());
                 reporter.notice(&format!(

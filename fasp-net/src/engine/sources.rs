@@ -15,6 +15,7 @@ use transfer_spec::{Faux, FauxSource, FileRules, Location, PlaceError, place_of}
 
 use super::faux::Content;
 use super::finisher::Aftermath;
+use super::sealed::{Protection, Sealed};
 use super::source_list::SourceList;
 use crate::Error;
 
@@ -47,9 +48,25 @@ pub struct Sources {
     pub(crate) aftermath: Option<Arc<Aftermath>>,
     /// How unfinished files end, which are left out; `None` is as the roots say.
     pub(crate) unfinished: Option<Suffixes>,
+    /// How they are protected, if they are.
+    protection: Option<Protection>,
 }
 
 impl Sources {
+    /// Lets files leave as envelopes only, with `.aspera-env` behind their names.
+    #[must_use]
+    pub fn protected(self, protection: Protection) -> Self {
+        Self {
+            protection: Some(protection),
+            ..self
+        }
+    }
+
+    /// How the files are protected, if they are.
+    pub(super) const fn protection(&self) -> Option<&Protection> {
+        self.protection.as_ref()
+    }
+
     /// Takes what there is to send.
     ///
     /// # Errors
@@ -63,6 +80,7 @@ impl Sources {
                 rules: Arc::default(),
                 aftermath: None,
                 unfinished: None,
+                protection: None,
             })
         }
     }
@@ -121,6 +139,7 @@ impl Sources {
         let rules = Arc::new(rules.clone());
         Ok(Self {
             unfinished: None,
+            protection: None,
             items: Self::new(items)?.items,
             aftermath: Aftermath::beneath(&rules, root)?,
             rules,
@@ -250,16 +269,58 @@ impl Root {
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     /// A file beneath a root.
-    File {
-        root: Root,
-        path: EntryPath,
-        rule: LinkRule,
-    },
+    File(Located),
+    /// A file that leaves as an envelope.
+    Sealed(Arc<Sealed>),
     /// Nowhere.
     Faux(Content),
 }
 
+/// Where a file lies.
+#[derive(Debug, Clone)]
+pub(super) struct Located {
+    pub(super) root: Root,
+    pub(super) path: EntryPath,
+    pub(super) rule: LinkRule,
+}
+
+impl Located {
+    pub(super) fn open(&self) -> Result<SourceFile, docroot::Error> {
+        self.root.open()?.open_source(&self.path, self.rule)
+    }
+}
+
 impl Origin {
+    /// Opens what has to be as long as it was listed; nothing for what is made up.
+    fn open(&self, size: u64) -> Result<Option<SourceFile>, docroot::Error> {
+        let (file, is_version) = match self {
+            Self::Faux(_) => return Ok(None),
+            Self::File(source) => {
+                let file = source.open()?;
+                let is_version = file.attributes().size == size;
+                (file, is_version)
+            }
+            Self::Sealed(sealed) => {
+                let file = sealed.source().open()?;
+                let is_version = sealed.is_version(&file);
+                (file, is_version)
+            }
+        };
+        if !is_version {
+            return Err(docroot::Error::SourceChanged);
+        }
+        file.advise_sequential();
+        Ok(Some(file))
+    }
+
+    /// Whether an earlier attempt had the same bytes, so that it can be continued.
+    pub(super) fn can_continue(&self) -> bool {
+        match self {
+            Self::Sealed(sealed) => sealed.is_continued(),
+            Self::File(_) | Self::Faux(_) => true,
+        }
+    }
+
     /// Reads a whole small file of the size it was listed with into `content`; from `opened`, if the walk has opened it.
     pub(super) fn read_small(
         &self,
@@ -272,10 +333,21 @@ impl Origin {
             // Nothing to open, as before there was anything to read.
             _ if size == 0 => {}
             Self::Faux(made_up) => made_up.fill(0, content),
-            Self::File { root, path, rule } => {
+            Self::Sealed(sealed) => {
                 let file = match opened {
                     Some(file) => file,
-                    None => root.open()?.open_source(path, *rule)?,
+                    None => sealed.source().open()?,
+                };
+                if !sealed.is_version(&file) {
+                    return Err(docroot::Error::SourceChanged);
+                }
+                sealed.read(&file, content, 0)?;
+                file.unchanged()?;
+            }
+            Self::File(source) => {
+                let file = match opened {
+                    Some(file) => file,
+                    None => source.open()?,
                 };
                 if file.attributes().size != size || file.read_at(content, 0)? < content.len() {
                     return Err(docroot::Error::SourceChanged);
@@ -342,6 +414,7 @@ pub(super) struct Extract {
 #[derive(Debug)]
 pub(super) enum Extracted {
     File(SourceFile),
+    Sealed(SourceFile, Arc<Sealed>),
     Faux(Content),
 }
 
@@ -352,6 +425,11 @@ impl Extract {
             size,
             span: None,
         }
+    }
+
+    /// Whether an earlier attempt had the same bytes.
+    pub(super) fn can_continue(&self) -> bool {
+        self.origin.can_continue()
     }
 
     /// Where it begins in the file.
@@ -365,17 +443,17 @@ impl Extract {
 
     /// Opens the file, which has to be as long as it was listed.
     pub(super) fn open(&self) -> Result<Extracted, docroot::Error> {
-        let (root, path, rule) = match &self.origin {
-            Origin::Faux(content) => return Ok(Extracted::Faux(*content)),
-            Origin::File { root, path, rule } => (root, path, *rule),
-        };
-        let file = root.open()?.open_source(path, rule)?;
         let whole = self.span.as_ref().map_or(self.size, |span| span.whole);
-        if file.attributes().size != whole {
-            return Err(docroot::Error::SourceChanged);
-        }
-        file.advise_sequential();
-        Ok(Extracted::File(file))
+        let Some(file) = self.origin.open(whole)? else {
+            return match &self.origin {
+                Origin::Faux(content) => Ok(Extracted::Faux(*content)),
+                _ => Err(docroot::Error::NotFound),
+            };
+        };
+        Ok(match &self.origin {
+            Origin::Sealed(sealed) => Extracted::Sealed(file, Arc::clone(sealed)),
+            _ => Extracted::File(file),
+        })
     }
 }
 
@@ -383,6 +461,10 @@ impl Extracted {
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, docroot::Error> {
         match self {
             Self::File(file) => file.read_at(buffer, offset),
+            Self::Sealed(file, sealed) => {
+                sealed.read(file, buffer, offset)?;
+                Ok(buffer.len())
+            }
             Self::Faux(content) => {
                 content.fill(offset, buffer);
                 Ok(buffer.len())
@@ -393,7 +475,7 @@ impl Extracted {
     /// Says which version of the file was read, if it is a file; fails if it changed meanwhile (rule D-7).
     pub(super) fn close(self) -> Result<Option<Identity>, docroot::Error> {
         match self {
-            Self::File(file) => {
+            Self::File(file) | Self::Sealed(file, _) => {
                 file.unchanged()?;
                 Ok(Some(file.identity()))
             }
@@ -448,6 +530,9 @@ pub(super) struct OpenSources {
 
 impl OpenSources {
     pub(super) fn insert(&mut self, file: u32, origin: Origin, size: u64, span: Option<Span>) {
+        if let Origin::Sealed(sealed) = &origin {
+            sealed.keep();
+        }
         let entry = BlockFile {
             origin,
             size,
@@ -461,8 +546,15 @@ impl OpenSources {
         self.files.insert(file, entry);
     }
 
+    /// The file has its result.
     pub(super) fn remove(&mut self, file: u32) {
-        if self.files.remove(&file).is_some_and(|f| f.file.is_some()) {
+        let Some(removed) = self.files.remove(&file) else {
+            return;
+        };
+        if let (Origin::Sealed(sealed), None) = (&removed.origin, removed.span) {
+            sealed.settled();
+        }
+        if removed.file.is_some() {
             self.open -= 1;
         }
     }
@@ -495,7 +587,17 @@ impl OpenSources {
             return Ok(());
         }
         let wanted: usize = reads.iter().map(|r| r.length).sum();
+        let sealed = match entry.map(|f| &f.origin) {
+            Some(Origin::Sealed(sealed)) => Some(Arc::clone(sealed)),
+            _ => None,
+        };
         let file = self.open(first.file, base, first.offset + wanted as u64)?;
+        if let Some(sealed) = sealed {
+            for (room, read) in rooms.iter_mut().zip(reads) {
+                sealed.read(&file, room, base + read.offset)?;
+            }
+            return Ok(());
+        }
         let read = file.read_vectored_at(rooms, base + first.offset)?;
         if read == wanted {
             return Ok(());
@@ -564,16 +666,12 @@ impl OpenSources {
         let file = match &entry.file {
             Some(file) => Arc::clone(file),
             None => {
-                let Origin::File { root, path, rule } = &entry.origin else {
-                    return Err(docroot::Error::NotFound);
-                };
-                let file = Arc::new(root.open()?.open_source(path, *rule)?);
-                let identity = file.identity();
                 let size = entry.span.as_ref().map_or(entry.size, |span| span.whole);
-                if file.attributes().size != size || !entry.is_version(identity) {
+                let file = entry.origin.open(size)?.map(Arc::new);
+                let file = file.ok_or(docroot::Error::NotFound)?;
+                if !entry.is_version(file.identity()) {
                     return Err(docroot::Error::SourceChanged);
                 }
-                file.advise_sequential();
                 entry.file = Some(Arc::clone(&file));
                 self.open += 1;
                 file

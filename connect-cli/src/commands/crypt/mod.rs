@@ -4,7 +4,7 @@ mod encrypt;
 mod files;
 mod inspect;
 mod open;
-mod passphrase;
+pub(super) mod passphrase;
 mod rekey;
 mod report;
 mod work;
@@ -50,7 +50,7 @@ pub(super) fn run(ui: &Ui, request: CryptRequest) -> Result<(), CommandError> {
 }
 
 /// No core dump, and no look into this process by others of the same account, its environment included (rule C-4).
-fn keep_secrets_in_memory() {
+pub(super) fn keep_secrets_in_memory() {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -58,6 +58,15 @@ fn keep_secrets_in_memory() {
     // Where the system refuses, the command is as safe as any other.
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Warns of a new passphrase that is soon guessed.
+pub(super) fn warn_of_short(ui: &Ui, passphrase: &Passphrase) {
+    if passphrase.characters() < SHORT {
+        ui.note(&format!(
+            "warning: the passphrase has fewer than {SHORT} characters; whoever gets the files can try many a second"
+        ));
+    }
 }
 
 /// What a command works with besides its files.
@@ -126,10 +135,8 @@ impl Session<'_> {
         let asked = asking(move || passphrase::get(source, purpose));
         let answer = async { asked.await.map_err(|_| CommandError::Cancelled)? };
         let passphrase = self.runtime.block_on(self.signals.unless(answer))?;
-        if purpose != Purpose::Open && passphrase.characters() < SHORT {
-            self.ui.note(&format!(
-                "warning: the passphrase has fewer than {SHORT} characters; whoever gets the files can try many a second"
-            ));
+        if purpose != Purpose::Open {
+            warn_of_short(self.ui, &passphrase);
         }
         Ok(passphrase)
     }

@@ -13,7 +13,7 @@ use crate::{error::CommandError, resolve::PassphraseSource, ui};
 
 /// What a passphrase is for: a new one is asked for twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(in crate::commands) enum Purpose {
     /// Files are opened with it.
     Open,
     /// Files are protected with it.
@@ -23,7 +23,10 @@ pub(super) enum Purpose {
 }
 
 /// Gets a passphrase. Blocks while a person types.
-pub(super) fn get(source: PassphraseSource, purpose: Purpose) -> Result<Passphrase, CommandError> {
+pub(in crate::commands) fn get(
+    source: PassphraseSource,
+    purpose: Purpose,
+) -> Result<Passphrase, CommandError> {
     let passphrase = match source {
         PassphraseSource::Descriptor(number) => {
             let line = descriptor(number).and_then(read_line);

@@ -12,13 +12,14 @@ use crate::engine::faux::Content;
 use crate::engine::finisher::Original;
 use crate::engine::pool::{Item, Offer};
 use crate::engine::source_list::{ListWalk, Located as Found, SourceList};
-use crate::engine::sources::{Origin, Source, Sources};
+use crate::engine::sources::{Located, Origin, Source, Sources};
 
 impl Listing {
     pub(in crate::engine) fn run(&mut self, sources: &Sources) {
         self.rules = Arc::clone(&sources.rules);
         self.unfinished.clone_from(&sources.unfinished);
         self.aftermath = sources.aftermath.clone();
+        self.protection = sources.protection().cloned();
         if self.rules.precalculate {
             self.count(sources);
         }
@@ -296,7 +297,7 @@ impl Listing {
                 }
             }
             _ => {
-                let origin = Origin::File {
+                let located = Located {
                     root: source.held.clone(),
                     path: entry.path.clone(),
                     rule: match self.symlinks {
@@ -305,14 +306,39 @@ impl Listing {
                     },
                 };
                 let original = self.original(source, entry, &path);
+                let Some((origin, path, size)) = self.leaving(located, entry, path) else {
+                    return Ok(false);
+                };
                 let offer = Offer {
                     original,
-                    ..Offer::new(origin, path, attributes, entry.attributes.size)
+                    ..Offer::new(origin, path, attributes, size)
                 };
                 self.offer(offer, opened)?;
             }
         }
         Ok(true)
+    }
+
+    /// How a file leaves: as it is, or as an envelope; nothing if it cannot.
+    fn leaving(
+        &mut self,
+        source: Located,
+        entry: &Entry,
+        place: EntryPath,
+    ) -> Option<(Origin, EntryPath, u64)> {
+        let Some(protection) = &self.protection else {
+            return Some((Origin::File(source), place, entry.attributes.size));
+        };
+        match protection.seal(source, entry.attributes.identity(), &place) {
+            Ok(sealed) => {
+                let (place, size) = (sealed.place().clone(), sealed.size());
+                Some((Origin::Sealed(Arc::new(sealed)), place, size))
+            }
+            Err(error) => {
+                self.fail_with(place.as_bytes(), error.code(), error.to_string());
+                None
+            }
+        }
     }
 
     /// What has to be known of a source when it has arrived, if anything is to be done then.

@@ -101,6 +101,27 @@ impl PartWriter {
         true
     }
 
+    /// The sender has other bytes now than it had when some of a part came: asks for all of it. False when there is no
+    /// such part.
+    pub(super) fn begin_anew(&mut self, file: u32) -> bool {
+        let Some(open) = self.open.get_mut(&file) else {
+            return false;
+        };
+        open.is_continued = false;
+        let size = open.part.length;
+        match open.output.restart(open.part) {
+            Ok(()) => self.voice.tell(StorageEvent::Request {
+                file,
+                size,
+                held: Vec::new(),
+            }),
+            Err(error) => {
+                self.fail(file, error.code(), &error.to_string());
+            }
+        }
+        true
+    }
+
     /// Begins the checkpoints that are due.
     pub(super) fn tick(&mut self, now: Instant) {
         let ticked = self

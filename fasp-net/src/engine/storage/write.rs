@@ -213,10 +213,14 @@ impl Writer {
         self.verifier.digest(Present::Partial(handle), extent);
     }
 
-    /// The sender has compared what is there of a file; false when there is no such file.
-    pub(super) fn checked(&mut self, file: u32, agrees: bool) -> bool {
+    /// The sender has compared what is there of a file, or says that it has other bytes now. One that has failed
+    /// meanwhile needs no answer.
+    pub(super) fn checked(&mut self, file: u32, agrees: bool) {
+        if !agrees && self.parts.begin_anew(file) {
+            return;
+        }
         let Some(open) = self.open.get(&file) else {
-            return false;
+            return;
         };
         let (size, held) = (open.size, open.held.ranges().to_vec());
         match &open.output {
@@ -229,7 +233,6 @@ impl Writer {
                 Err(error) => self.fail(file, &error),
             },
         }
-        true
     }
 
     /// The digest of a file did not agree: one that was continued is sent again, others have failed.

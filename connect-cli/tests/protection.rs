@@ -1,0 +1,157 @@
+//! Uploads that are protected on their way: the server gets envelopes, and no byte of what is in them.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "test set-up"
+)]
+
+mod support;
+
+use std::{fs, path::Path, process::Child};
+
+use support::{PASSWORD, Run, Site, content, names, wait_for_event};
+
+const PASSPHRASE: &str = "correct horse battery staple";
+
+/// What must never be seen outside the client.
+const CANARY: &[u8; 64] = b"canary-7f1e2b0c9a4d4e6f8b1a3c5d7e9f0a2b4c6d8e0f1a3b5c7d9e1f3a5b7";
+
+/// Files of all the ways to travel: empty, in a page, as blocks in one chunk, and in several.
+const SIZES: [(&str, usize); 5] = [
+    ("empty", 0),
+    ("small", 1_000),
+    ("edge", 65_536),
+    ("one-chunk", 3_000_000),
+    ("chunks", 35_000_000),
+];
+
+/// Content with the canary at its start, somewhere inside, and at its end.
+fn with_canary(size: usize) -> Vec<u8> {
+    let mut content = content(size);
+    for at in [0, size / 2, size.saturating_sub(CANARY.len())] {
+        if let Some(place) = content.get_mut(at..at + CANARY.len()) {
+            place.copy_from_slice(CANARY);
+        }
+    }
+    content
+}
+
+fn write_tree(site: &Site) {
+    fs::create_dir(site.path("tree")).unwrap();
+    for (name, size) in SIZES {
+        fs::write(site.path(&format!("tree/{name}")), with_canary(size)).unwrap();
+    }
+}
+
+fn start(site: &Site, words: &[&str]) -> Child {
+    let words = [&["upload", "--accept-new-host-key", "--protect"], words].concat();
+    let mut client = site.client("lea", PASSWORD, &words);
+    client
+        .env("ASPERA_SCP_FILEPASS", PASSPHRASE)
+        .spawn()
+        .unwrap()
+}
+
+fn upload(site: &Site, words: &[&str]) -> Run {
+    Run::of(start(site, words))
+}
+
+/// Looks for the canary in everything below a directory.
+fn assert_no_canary(directory: &Path) {
+    for name in names(directory) {
+        let path = directory.join(&name);
+        // A running server has a socket there.
+        if !path.is_file() {
+            continue;
+        }
+        let bytes = fs::read(path).unwrap();
+        let is_there = bytes.windows(CANARY.len()).any(|window| window == CANARY);
+        assert!(!is_there, "{name}");
+    }
+}
+
+/// Decrypts what the server has, and compares it with the sources.
+fn assert_arrived(site: &Site) {
+    for path in ["root", "state", "home"] {
+        assert_no_canary(&site.path(path));
+    }
+    let expected = ["chunks", "edge", "empty", "one-chunk", "small"];
+    let expected: Vec<_> = expected.map(|name| format!("{name}.aspera-env")).into();
+    assert_eq!(names(&site.path("root/tree"))[..], expected[..]);
+    let mut decrypt = site.bed.program(["crypt", "decrypt", "root/tree"]);
+    decrypt.env("ASPERA_SCP_FILEPASS", PASSPHRASE);
+    Run::of(decrypt.spawn().unwrap()).assert_success();
+    for (name, size) in SIZES {
+        let arrived = fs::read(site.path(&format!("root/tree/{name}"))).unwrap();
+        assert!(arrived == with_canary(size), "{name}");
+        fs::remove_file(site.path(&format!("root/tree/{name}"))).unwrap();
+    }
+}
+
+#[test]
+fn a_protected_tree_arrives_as_envelopes_and_is_not_sent_twice() {
+    let site = Site::new();
+    write_tree(&site);
+    upload(&site, &["tree", "HOST:"]).assert_success();
+    assert_arrived(&site);
+    let run = upload(&site, &["--json", "tree", "HOST:"]);
+    run.assert_success();
+    let last: serde_json::Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
+    assert_eq!(last["files_skipped"], SIZES.len(), "{last}");
+    assert_eq!(last["files_done"], 0, "{last}");
+}
+
+#[test]
+fn split_files_of_several_sessions_are_protected() {
+    let site = Site::new();
+    write_tree(&site);
+    let words = [
+        "--sessions",
+        "3",
+        "--split-threshold",
+        "1M",
+        "tree",
+        "HOST:",
+    ];
+    upload(&site, &words).assert_success();
+    assert_arrived(&site);
+}
+
+/// The second run has another key: what is there of the file is of no use to it, and is not mixed with it.
+#[test]
+fn a_file_that_was_interrupted_is_protected_anew() {
+    for words in [
+        &["--sessions", "1"][..],
+        &["--sessions", "2", "--split-threshold", "1M"],
+        &["--resume", "3"],
+    ] {
+        let site = Site::new();
+        write_tree(&site);
+        let words = [words, &["tree", "HOST:"]].concat();
+        let slow = [&["--json", "--target-rate", "80m"], &words[..]].concat();
+        let mut client = start(&site, &slow);
+        wait_for_event(&mut client, "progress");
+        client.kill().unwrap();
+        Run::of_killed(client);
+        assert_no_canary(&site.path("root"));
+        let run = upload(&site, &words);
+        run.assert_success();
+        // Known before anything is sent, not found out when all of it has been.
+        assert!(!run.err.contains("did not agree"), "{}", run.err);
+        assert_arrived(&site);
+    }
+}
+
+#[test]
+fn synthetic_files_and_a_passphrase_that_is_not_there_are_refused() {
+    let site = Site::new();
+    site.bed.file("f", 10);
+    upload(&site, &["faux:///zeros?1m", "HOST:"]).assert_usage();
+    let words = ["upload", "--protect", "f", "HOST:"];
+    let run = site.run("lea", PASSWORD, &words);
+    run.assert_usage();
+    assert!(run.err.contains("ASPERA_SCP_FILEPASS"), "{}", run.err);
+    let words = ["upload", "--passphrase-fd", "0", "f", "HOST:"];
+    site.run("lea", PASSWORD, &words).assert_usage();
+    assert!(names(&site.path("root")).is_empty());
+}

@@ -1,0 +1,238 @@
+//! Files that are protected as they are sent: what leaves are envelopes (`docs/envelope.md`), never a plain byte.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use docroot::{EntryPath, Identity, SourceFile};
+use fasp_core::ErrorCode;
+use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, SUFFIX};
+
+use super::sources::Located;
+
+/// Sealed chunks that are remembered, bytes: neighbouring blocks, and those that are sent again, are cut from them.
+const REMEMBERED: usize = 64 << 20;
+
+/// How the files of a transfer are protected.
+///
+/// Lives as long as the transfer with all its attempts: a file that is tried again has the same key and the same bytes,
+/// so that it is continued.
+#[derive(Debug, Clone)]
+pub struct Protection(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    batch: Arc<Kek>,
+    /// The envelopes of files that travel as blocks, until those have their results.
+    begun: Mutex<HashMap<Version, Arc<EnvelopeWriter>>>,
+    chunks: Mutex<Chunks>,
+    numbers: AtomicU64,
+}
+
+/// One version of one file at its place beneath the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Version {
+    identity: Identity,
+    place: EntryPath,
+}
+
+impl Protection {
+    /// Protects files with new keys, each wrapped under this one.
+    pub fn new(batch: Arc<Kek>) -> Self {
+        Self(Arc::new(Inner {
+            batch,
+            begun: Mutex::default(),
+            chunks: Mutex::default(),
+            numbers: AtomicU64::new(0),
+        }))
+    }
+
+    /// Begins the envelope of a file, or takes up that of an earlier attempt; `place` is the file's, without the suffix.
+    pub(super) fn seal(
+        &self,
+        source: Located,
+        identity: Identity,
+        place: &EntryPath,
+    ) -> Result<Sealed, SealError> {
+        let name = [place.as_bytes(), SUFFIX.as_bytes()].concat();
+        let version = Version {
+            identity,
+            place: EntryPath::parse(&name)?,
+        };
+        let earlier = lock(&self.0.begun).get(&version).cloned();
+        let is_continued = earlier.is_some();
+        let writer = match earlier {
+            Some(writer) => writer,
+            None => Arc::new(EnvelopeWriter::new(&self.0.batch, identity.size)?),
+        };
+        Ok(Sealed {
+            protection: Arc::clone(&self.0),
+            source,
+            version,
+            writer,
+            is_continued,
+            number: self.0.numbers.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+}
+
+/// Why a file cannot be protected.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealError {
+    #[error(transparent)]
+    Place(#[from] docroot::Error),
+    #[error(transparent)]
+    Crypt(#[from] fasp_crypt::Error),
+}
+
+impl SealError {
+    pub(super) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Place(error) => error.code(),
+            Self::Crypt(error) => {
+                ErrorCode::from_number(error.code()).unwrap_or(ErrorCode::Internal)
+            }
+        }
+    }
+}
+
+/// A file and the envelope that it leaves as.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    protection: Arc<Inner>,
+    source: Located,
+    version: Version,
+    writer: Arc<EnvelopeWriter>,
+    is_continued: bool,
+    /// What its chunks are remembered by.
+    number: u64,
+}
+
+impl Sealed {
+    pub(super) const fn source(&self) -> &Located {
+        &self.source
+    }
+
+    /// Where it goes beneath the destination.
+    pub(super) const fn place(&self) -> &EntryPath {
+        &self.version.place
+    }
+
+    /// The length of the envelope.
+    pub(super) fn size(&self) -> u64 {
+        self.writer.layout().envelope_len()
+    }
+
+    /// Whether an earlier attempt gave out bytes of this envelope.
+    pub(super) const fn is_continued(&self) -> bool {
+        self.is_continued
+    }
+
+    /// Whether this is the version of the file that the envelope was begun for.
+    pub(super) fn is_version(&self, file: &SourceFile) -> bool {
+        file.identity() == self.version.identity
+    }
+
+    /// Keeps the envelope for a further attempt.
+    pub(super) fn keep(&self) {
+        lock(&self.protection.begun)
+            .entry(self.version.clone())
+            .or_insert_with(|| Arc::clone(&self.writer));
+    }
+
+    /// The file has its result.
+    pub(super) fn settled(&self) {
+        lock(&self.protection.begun).remove(&self.version);
+    }
+
+    /// Fills `room` with the envelope's bytes from `offset` on; they all have to be within it.
+    pub(super) fn read(
+        &self,
+        file: &SourceFile,
+        mut room: &mut [u8],
+        mut offset: u64,
+    ) -> Result<(), docroot::Error> {
+        let header = self.writer.header().as_bytes();
+        if offset < HEADER_LEN as u64 {
+            // Below the header's length, so the cast cannot cut.
+            let rest = &header[offset as usize..];
+            let (now, later) = room.split_at_mut(rest.len().min(room.len()));
+            now.copy_from_slice(&rest[..now.len()]);
+            offset += now.len() as u64;
+            room = later;
+        }
+        while !room.is_empty() {
+            let (start, chunk) = self.chunk_at(file, offset)?;
+            // Within the chunk, which is in memory.
+            let rest = &chunk[(offset - start) as usize..];
+            let (now, later) = room.split_at_mut(rest.len().min(room.len()));
+            now.copy_from_slice(&rest[..now.len()]);
+            offset += now.len() as u64;
+            room = later;
+        }
+        Ok(())
+    }
+
+    /// The sealed chunk with this byte of the envelope, and where it starts.
+    fn chunk_at(
+        &self,
+        file: &SourceFile,
+        offset: u64,
+    ) -> Result<(u64, Arc<Vec<u8>>), docroot::Error> {
+        let layout = self.writer.layout();
+        let span = layout
+            .chunk_at(offset)
+            .and_then(|index| layout.span(index).ok())
+            .ok_or(docroot::Error::SourceChanged)?;
+        let key = (self.number, span.index);
+        if let Some(chunk) = lock(&self.protection.chunks).get(key) {
+            return Ok((span.sealed_start, chunk));
+        }
+        let mut chunk = vec![0; span.sealed_len()];
+        let plain = &mut chunk[..span.plain_len];
+        if file.read_at(plain, span.plain_start)? < plain.len() {
+            return Err(docroot::Error::SourceChanged);
+        }
+        // Sealed before with other content, or not at all: the file is not what it was (rule E-9).
+        self.writer
+            .seal_chunk(span.index, &mut chunk)
+            .map_err(|_| docroot::Error::SourceChanged)?;
+        let chunk = Arc::new(chunk);
+        lock(&self.protection.chunks).add(key, Arc::clone(&chunk));
+        Ok((span.sealed_start, chunk))
+    }
+}
+
+/// Sealed chunks by file and index, the one used last at the end.
+#[derive(Debug, Default)]
+struct Chunks {
+    kept: VecDeque<((u64, u64), Arc<Vec<u8>>)>,
+    bytes: usize,
+}
+
+impl Chunks {
+    fn get(&mut self, key: (u64, u64)) -> Option<Arc<Vec<u8>>> {
+        let at = self.kept.iter().rposition(|(of, _)| *of == key)?;
+        if at + 1 < self.kept.len()
+            && let Some(entry) = self.kept.remove(at)
+        {
+            self.kept.push_back(entry);
+        }
+        self.kept.back().map(|(_, chunk)| Arc::clone(chunk))
+    }
+
+    fn add(&mut self, key: (u64, u64), chunk: Arc<Vec<u8>>) {
+        self.bytes += chunk.len();
+        self.kept.push_back((key, chunk));
+        while self.bytes > REMEMBERED && self.kept.len() > 1 {
+            if let Some((_, chunk)) = self.kept.pop_front() {
+                self.bytes -= chunk.len();
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Entries are put in and taken out whole: a panic elsewhere cannot leave one half there.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
