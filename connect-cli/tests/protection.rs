@@ -9,7 +9,7 @@ mod support;
 
 use std::{fs, path::Path, process::Child};
 
-use support::{PASSWORD, Run, Site, content, names, wait_for_event};
+use support::{PASSWORD, Run, Site, content, names, wait_for, wait_for_event};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -140,6 +140,45 @@ fn a_file_that_was_interrupted_is_protected_anew() {
         assert!(!run.err.contains("did not agree"), "{}", run.err);
         assert_arrived(&site);
     }
+}
+
+/// Within one command the keys stay, so that what the server has is of use.
+#[test]
+fn d11_a_retry_goes_on_with_the_envelope_that_it_began() {
+    let mut site = Site::new();
+    fs::create_dir(site.path("tree")).unwrap();
+    let large = with_canary(60_000_000);
+    fs::write(site.path("tree/large"), &large).unwrap();
+    let slow = [
+        "--json",
+        "-l",
+        "150m",
+        "--retry",
+        "3",
+        "--retry-interval",
+        "1",
+    ];
+    let mut client = start(&site, &[&slow[..], &["tree", "HOST:"]].concat());
+    wait_for(&mut client, |event| {
+        let done = event["bytes_done"].as_u64();
+        done.is_some_and(|bytes| bytes > 30_000_000)
+    });
+    let address = site.server.address;
+    site.server.kill();
+    assert_no_canary(&site.path("root"));
+    site.server = site.bed.serve_at(address);
+    let run = Run::of(client);
+    run.assert_success();
+    let last: serde_json::Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
+    assert!(
+        last["resumed_bytes"].as_u64().unwrap() > 1_000_000,
+        "{last}"
+    );
+    assert!(!run.err.contains("did not agree"), "{}", run.err);
+    let mut decrypt = site.bed.program(["crypt", "decrypt", "root/tree"]);
+    decrypt.env("ASPERA_SCP_FILEPASS", PASSPHRASE);
+    Run::of(decrypt.spawn().unwrap()).assert_success();
+    assert!(fs::read(site.path("root/tree/large")).unwrap() == large);
 }
 
 #[test]

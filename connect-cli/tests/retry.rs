@@ -9,28 +9,14 @@ mod support;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
+    io::Read as _,
     process::{Child, Stdio},
 };
 
-use support::{PASSWORD, Site, terminate};
+use support::{PASSWORD, Site, terminate, wait_for};
 
 /// Four seconds; a checkpoint is made each second.
 const SIZE: usize = 80_000_000;
-
-/// Reads the client's events up to the first that fits, and returns that.
-fn wait_for(client: &mut Child, fits: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-    let mut out = BufReader::with_capacity(1, client.stdout.take().unwrap());
-    loop {
-        let mut line = String::new();
-        assert_ne!(out.read_line(&mut line).unwrap(), 0, "the event never came");
-        let event = serde_json::from_str(&line).unwrap();
-        if fits(&event) {
-            client.stdout = Some(out.into_inner());
-            return event;
-        }
-    }
-}
 
 fn client(site: &Site, upload: bool, options: &[&str]) -> Child {
     let paths = match upload {

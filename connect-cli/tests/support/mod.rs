@@ -296,14 +296,24 @@ pub(crate) fn terminate(child: &Child) {
 
 /// Reads the events of a client with `--json` up to the first of this name.
 pub(crate) fn wait_for_event(client: &mut Child, name: &str) {
-    let mark = format!("\"event\":\"{name}\"");
+    wait_for(client, |event| event["event"] == name);
+}
+
+/// Reads the events of a client with `--json` up to the first that fits, and returns that.
+pub(crate) fn wait_for(
+    client: &mut Child,
+    fits: impl Fn(&serde_json::Value) -> bool,
+) -> serde_json::Value {
     let mut out = BufReader::with_capacity(1, client.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains(&mark) {
-        line.clear();
-        assert_ne!(out.read_line(&mut line).unwrap(), 0, "no {name}");
+    loop {
+        let mut line = String::new();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "the event never came");
+        let event = serde_json::from_str(&line).unwrap();
+        if fits(&event) {
+            client.stdout = Some(out.into_inner());
+            return event;
+        }
     }
-    client.stdout = Some(out.into_inner());
 }
 
 /// Bytes without a period that a block could have.
