@@ -13,6 +13,45 @@ pub const MAX_PASSPHRASE: usize = 1024;
 /// What is looked at before normalisation: longer text cannot shrink to [`MAX_PASSPHRASE`].
 const MAX_INPUT: usize = 4 * MAX_PASSPHRASE;
 
+/// The fewest characters of a strong passphrase.
+const SHORTEST_STRONG: usize = 6;
+
+/// What meets the other rules and is among the first that anybody tries, without regard to case.
+const COMMON: [&str; 32] = [
+    "1qaz@wsx",
+    "1qaz!qaz",
+    "1q2w3e4r!",
+    "abc123!",
+    "abc@123",
+    "abcd@1234",
+    "abcd1234!",
+    "admin@123",
+    "admin123!",
+    "aspera@123",
+    "aspera123!",
+    "changeme1!",
+    "changeme@123",
+    "hello123!",
+    "letmein1!",
+    "login@123",
+    "monkey1!",
+    "p@ssw0rd",
+    "p@ssw0rd1",
+    "p@ssw0rd!",
+    "p@ssword1",
+    "pa$$w0rd",
+    "pass@123",
+    "pass@word1",
+    "passw0rd!",
+    "password1!",
+    "password@123",
+    "password123!",
+    "qwerty1!",
+    "qwerty123!",
+    "test@123",
+    "welcome1!",
+];
+
 /// A passphrase in the one form that is hashed: UTF-8, NFC, every kind of space an ASCII space, nothing trimmed.
 ///
 /// The same text typed on different systems gives the same key (docs/envelope.md, "Keys").
@@ -56,6 +95,19 @@ impl Passphrase {
     /// Returns the number of characters, to warn of short ones.
     pub fn characters(&self) -> usize {
         self.0.chars().count()
+    }
+
+    /// Whether a server that demands strong passphrases takes it: six characters or more, with a letter, a digit and
+    /// another character, and none that everybody tries first (rule E-13).
+    pub fn is_strong(&self) -> bool {
+        let has = |kind: fn(char) -> bool| self.0.chars().any(kind);
+        let is_special = |c: char| !c.is_alphanumeric();
+        let is_common = || COMMON.iter().any(|word| self.0.eq_ignore_ascii_case(word));
+        self.characters() >= SHORTEST_STRONG
+            && has(char::is_alphabetic)
+            && has(char::is_numeric)
+            && has(is_special)
+            && !is_common()
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -120,6 +172,26 @@ mod tests {
 
     fn fault(text: &str) -> PassphraseFault {
         Passphrase::new(text).unwrap_err()
+    }
+
+    // Rule E-13
+    #[test]
+    fn e13_a_strong_passphrase_has_three_kinds_of_characters_and_is_no_usual_one() {
+        let is_strong = |text: &str| Passphrase::new(text).unwrap().is_strong();
+        assert!(is_strong("ab1-cd"));
+        assert!(is_strong("größe 3"));
+        for weak in [
+            "a1-bc",
+            "abcdef-",
+            "123456-",
+            "abc123",
+            "P@ssw0rd",
+            "Welcome1!",
+        ] {
+            assert!(!is_strong(weak), "{weak}");
+        }
+        assert!(COMMON.iter().all(|word| !is_strong(word)));
+        assert!(COMMON.iter().all(|word| is_strong(&format!("{word}+"))));
     }
 
     // F100: what can be a passphrase.

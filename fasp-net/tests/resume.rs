@@ -272,6 +272,7 @@ fn upload_of(first_page: Vec<u8>) -> Open {
         first_page,
         split_threshold: None,
         files: None,
+        protection: fasp_net::control::message::ContentProtection::None,
     }
 }
 

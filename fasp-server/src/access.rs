@@ -84,6 +84,9 @@ impl Access for AccountAccess {
             Direction::Download => Wish::Download,
         };
         let (user, policy) = self.decide(client, wish)?;
+        if wish == Wish::Upload {
+            policy.at_rest.check(open.protection)?;
+        }
         let touches_sources = |files: &FileRules| !files.after.is_nothing();
         if wish == Wish::Download && open.files.as_deref().is_some_and(touches_sources) {
             self.decide(client, Wish::Remove)?;

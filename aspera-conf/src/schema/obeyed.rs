@@ -187,12 +187,12 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     (
         Section::Default,
         "transfer_encryption_content_protection_required",
-        Obeyed::Partly(PROTECTION),
+        Obeyed::Yes,
     ),
     (
         Section::Default,
         "transfer_encryption_content_protection_strong_pass_required",
-        Obeyed::Partly(PROTECTION),
+        Obeyed::Yes,
     ),
     (
         Section::Default,
@@ -265,7 +265,7 @@ const LOG: &str = "for the server's one log, when it starts";
 const TOKENS: &str = "where it asks for a token, transfers are refused";
 const PROVIDERS: &str = "nobody is asked: transfers are refused";
 const FIXED: &str = "fixed needs a cap as well: of the target rate, or --fixed-policy-cap";
-const PROTECTION: &str = "uploads are refused: files cannot be protected on the way";
+const PROTECTION: &str = "uploads are refused: the server does not encrypt files itself";
 
 pub(super) fn of(section: Section, name: &str) -> Obeyed {
     OBEYED

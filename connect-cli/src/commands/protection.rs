@@ -14,9 +14,10 @@ pub(super) async fn begin(ui: Ui, source: PassphraseSource) -> Result<Protection
     let work = move || {
         let passphrase = passphrase::get(source, Purpose::Protect)?;
         crypt::warn_of_short(&ui, &passphrase);
+        let is_strong = passphrase.is_strong();
         let ring = KeyRing::new(passphrase, MemoryCeiling::DEFAULT);
         let batch = ring.new_batch(Cost::DEFAULT, &AtomicBool::new(false))?;
-        Ok(Protection::new(batch))
+        Ok(Protection::new(batch, is_strong))
     };
     // A task that panicked has told why.
     let begun = tokio::task::spawn_blocking(work).await;

@@ -30,6 +30,18 @@ pub enum BindingKind {
     Resumed,
 }
 
+/// How the files of an upload are protected at rest, as the client says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ContentProtection {
+    /// They are not.
+    #[default]
+    None,
+    /// They arrive as envelopes.
+    Passphrase,
+    /// The same, and the passphrase is a strong one (rule E-13).
+    StrongPassphrase,
+}
+
 /// First message of either side.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -109,6 +121,9 @@ pub struct Open {
     /// Which files are sent, under which names, and what becomes of those that are there; absent for the usual.
     #[cbor(n(20), with = "file_rules::optional")]
     pub files: Option<Box<FileRules>>,
+    /// How the files are protected; for an upload.
+    #[cbor(n(21), with = "wire::protection", default)]
+    pub protection: ContentProtection,
 }
 
 /// Grants one `Open`.

@@ -73,6 +73,11 @@ prop_compose! {
         rest in (any::<bool>(), any::<u32>(), any::<u16>()),
         first_page in bytes(3000),
         split_threshold in option::of(any::<u64>()),
+        protection in select(vec![
+            ContentProtection::None,
+            ContentProtection::Passphrase,
+            ContentProtection::StrongPassphrase,
+        ]),
         files in option::of(file_rules().prop_map(Box::new)),
     ) -> Open {
         Open {
@@ -97,6 +102,7 @@ prop_compose! {
             first_page,
             split_threshold,
             files,
+            protection,
         }
     }
 }

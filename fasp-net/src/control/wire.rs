@@ -11,7 +11,7 @@ use minicbor::{
 };
 use transfer_spec::{Direction, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
-use super::message::{BindingKind, Entry, EntryKind, Listing, Locks};
+use super::message::{BindingKind, ContentProtection, Entry, EntryKind, Listing, Locks};
 
 /// Deepest nesting of arrays and maps (protocol §2.2).
 pub(super) const MAX_NESTING: usize = 16;
@@ -98,6 +98,7 @@ integers!(symlinks SymlinkPolicy { 0 Follow, 1 Copy, 2 CopyForce, 3 Skip, });
 integers!(rate_policy RatePolicy { 0 Fixed, 1 High, 2 Fair, 3 Low, });
 integers!(cipher DatagramCipher { 0 None, 1 Aes128Gcm, 2 Aes256Gcm, });
 integers!(binding BindingKind { 0 None, 1 SshTranscript, 2 Resumed, });
+integers!(protection ContentProtection { 0 None, 1 Passphrase, 2 StrongPassphrase, });
 integers!(entry_kind EntryKind { 0 File, 1 Directory, 2 Symlink, 3 Other, });
 
 /// Makes a `with` module for a type that converts to and from something CBOR knows.

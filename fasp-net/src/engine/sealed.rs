@@ -9,6 +9,7 @@ use fasp_core::ErrorCode;
 use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, SUFFIX};
 
 use super::sources::Located;
+use crate::control::message::ContentProtection;
 
 /// Sealed chunks that are remembered, bytes: neighbouring blocks, and those that are sent again, are cut from them.
 const REMEMBERED: usize = 64 << 20;
@@ -23,6 +24,7 @@ pub struct Protection(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     batch: Arc<Kek>,
+    claim: ContentProtection,
     /// The envelopes of files that travel as blocks, until those have their results.
     begun: Mutex<HashMap<Version, Arc<EnvelopeWriter>>>,
     chunks: Mutex<Chunks>,
@@ -37,14 +39,23 @@ struct Version {
 }
 
 impl Protection {
-    /// Protects files with new keys, each wrapped under this one.
-    pub fn new(batch: Arc<Kek>) -> Self {
+    /// Protects files with new keys, each wrapped under this one, which comes from a passphrase that is strong or not.
+    pub fn new(batch: Arc<Kek>, is_strong: bool) -> Self {
         Self(Arc::new(Inner {
             batch,
+            claim: match is_strong {
+                true => ContentProtection::StrongPassphrase,
+                false => ContentProtection::Passphrase,
+            },
             begun: Mutex::default(),
             chunks: Mutex::default(),
             numbers: AtomicU64::new(0),
         }))
+    }
+
+    /// What the server is told of it.
+    pub(crate) fn claim(&self) -> ContentProtection {
+        self.0.claim
     }
 
     /// Begins the envelope of a file, or takes up that of an earlier attempt; `place` is the file's, without the suffix.

@@ -63,7 +63,7 @@ impl Sources {
     }
 
     /// How the files are protected, if they are.
-    pub(super) const fn protection(&self) -> Option<&Protection> {
+    pub(crate) const fn protection(&self) -> Option<&Protection> {
         self.protection.as_ref()
     }
 

@@ -20,7 +20,7 @@ use crate::control::resume::dial::{Dialled, Keeper, Presented};
 use crate::control::ssh::client::Connection;
 use crate::control::{Control, ControlReceiver, Message, message};
 use crate::engine::{
-    self, Assembly, Destination, FirstPage, Handle, Listed, Lister, Pool, PoolOwner,
+    self, Assembly, Destination, FirstPage, Handle, Listed, Lister, Pool, PoolOwner, Protection,
     ReceiverOptions, Rules, SenderOptions, Spawn, Split, Work,
 };
 use crate::event::{EventDirection, Started};
@@ -449,6 +449,10 @@ pub(super) fn open(
     options: &TransferOptions,
     first_page: Vec<u8>,
 ) -> Open {
+    let protection = match job {
+        Job::Upload { sources, .. } => sources.protection().map(Protection::claim),
+        Job::Download { .. } => None,
+    };
     let (direction, sources, destination, source_count) = match job {
         Job::Upload {
             sources,
@@ -488,6 +492,7 @@ pub(super) fn open(
         first_page,
         split_threshold: (options.sessions.most() > 1).then_some(options.split_from()),
         files: travelling(options, direction).map(Box::new),
+        protection: protection.unwrap_or_default(),
     }
 }
 

@@ -24,6 +24,8 @@ use transfer_spec::filter::FilterRule;
 pub(crate) use person::Identity;
 pub(crate) use root::RootPlan;
 
+use protection::AtRest;
+
 use crate::{conf::Document, users::User};
 
 /// What somebody wants to do.
@@ -58,6 +60,8 @@ pub(crate) struct Policy {
     pub(crate) datagram_max: Option<u16>,
     /// The virtual link the session belongs to, by its number.
     pub(crate) trunk: Option<u8>,
+    /// What uploads have to be at rest.
+    pub(crate) at_rest: AtRest,
     pub(crate) log_files: bool,
     pub(crate) log_interval: Option<Duration>,
     /// Where receipts go, and their suffix until they are complete.
@@ -113,7 +117,7 @@ impl Policy {
         let resolver = Resolver::new(conf, identity.person(user.name.as_str(), &groups, peer));
         let effective = Effective::of(&resolver).map_err(|why| misconfigured(user, &why))?;
         rights(&effective, wish)?;
-        protection::uploads(&effective.encryption, wish)?;
+        let at_rest = protection::uploads(&effective.encryption, wish)?;
         let bandwidth = match wish {
             Wish::Upload => &effective.incoming,
             Wish::Download | Wish::Remove | Wish::List => &effective.outgoing,
@@ -123,6 +127,9 @@ impl Policy {
         if wish == Wish::Upload && !filter.is_empty() {
             // The client sends what it likes: what the rules leave out does not come in.
             root.admit_only(filter.clone());
+        }
+        if at_rest.is_protected {
+            root.admit_envelopes_only();
         }
         let policy = Self {
             root,
@@ -135,6 +142,7 @@ impl Policy {
             udp_port: effective.udp_port.said().copied(),
             datagram_max: datagram(effective.datagram_size.said().copied().flatten()),
             trunk: bandwidth.trunk.value,
+            at_rest,
             log_files: effective.log.files.said() == Some(&true),
             log_interval: interval(&effective.log),
             manifest: manifest(&effective.files.manifest)?,
@@ -154,6 +162,7 @@ impl Policy {
             udp_port: None,
             datagram_max: None,
             trunk: None,
+            at_rest: AtRest::default(),
             log_files: false,
             log_interval: None,
             manifest: None,

@@ -2,6 +2,7 @@
 
 use aspera_conf::effective::{CipherRule, Encryption};
 use fasp_core::{DatagramCipher, ErrorCode};
+use fasp_net::control::message::ContentProtection;
 use fasp_net::serve::Refusal;
 use tracing::error;
 
@@ -34,25 +35,49 @@ pub(super) fn ciphers(
     Ok(strict.iter().chain(others).copied().collect())
 }
 
-/// What the file demands of uploads at rest. Nothing here can see whether a file arrives protected, so what has to be
-/// protected cannot arrive.
-pub(super) fn uploads(rule: &Encryption, wish: Wish) -> Result<(), Refusal> {
+/// What uploads have to be at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AtRest {
+    pub(super) is_protected: bool,
+    has_strong_passphrase: bool,
+}
+
+impl AtRest {
+    /// Looks whether what a client says of its files is enough. Of the passphrase it alone can know; what is no envelope
+    /// by its name does not come in all the same.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(crate) fn check(self, claim: ContentProtection) -> Result<(), Refusal> {
+        let refused = |text: &str, hint: &str| {
+            Err(Refusal::new(ErrorCode::Authorization, text.to_owned()).hint(hint))
+        };
+        match claim {
+            ContentProtection::None if self.is_protected => refused(
+                "the server takes protected files only",
+                "add --protect to encrypt the files on their way",
+            ),
+            ContentProtection::Passphrase if self.has_strong_passphrase => refused(
+                "the server demands a stronger passphrase",
+                "use six characters or more, with a letter, a digit and a special character, and nothing usual",
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the file demands of uploads at rest.
+pub(super) fn uploads(rule: &Encryption, wish: Wish) -> Result<AtRest, Refusal> {
     if wish != Wish::Upload {
-        return Ok(());
-    }
-    if rule.content_protection_required.value {
-        let text = "the server demands that uploads stay encrypted, which this version cannot do on the way";
-        return Err(Refusal::new(ErrorCode::Authorization, text).hint(ADMINISTRATOR));
-    }
-    if rule.strong_passphrase_required.value {
-        // Without protection there is no passphrase that could be a strong one.
-        let text = "the server demands strong passphrases of uploads, which it cannot check";
-        return Err(Refusal::new(ErrorCode::Authorization, text).hint(ADMINISTRATOR));
+        return Ok(AtRest::default());
     }
     if rule.has_own_passphrase.value {
         error!("aspera.conf: content_protection_secret is set, and nothing is encrypted with it");
         let text = "the server has to encrypt uploads itself and cannot";
         return Err(Refusal::new(ErrorCode::BadConfiguration, text).hint(ADMINISTRATOR));
     }
-    Ok(())
+    Ok(AtRest {
+        is_protected: rule.content_protection_required.value,
+        has_strong_passphrase: rule.strong_passphrase_required.value,
+    })
 }

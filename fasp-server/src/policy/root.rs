@@ -6,6 +6,7 @@ use aspera_conf::effective::{Access, Effective, Files};
 use aspera_conf::resolve::Origin;
 use docroot::{Docroot, Looked, RootOptions, Suffixes, View};
 use fasp_core::ErrorCode;
+use fasp_crypt::SUFFIX;
 use fasp_net::serve::Refusal;
 use tracing::{error, info};
 use transfer_spec::Filter;
@@ -63,6 +64,15 @@ impl RootPlan {
                     // Ages are the client's to ask for.
                     Looked::Other => filter.admits_file(path, 0),
                 }
+        }));
+    }
+
+    /// Hides every file that is no envelope by its name.
+    pub(super) fn admit_envelopes_only(&mut self) {
+        let before = self.options.view.take();
+        self.options.view = Some(View::new(move |path: &[u8], looked: Looked| {
+            let is_there = before.as_ref().is_none_or(|view| view.admits(path, looked));
+            is_there && (looked == Looked::Directory || path.ends_with(SUFFIX.as_bytes()))
         }));
     }
 
@@ -159,6 +169,22 @@ fn suffixes(files: &Files, user: &User) -> Result<Suffixes, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_envelopes_come_in_where_all_files_have_to_be_protected() {
+        let mut root = RootPlan {
+            directory: "/srv".into(),
+            options: RootOptions::default(),
+        };
+        root.admit_only(Filter::default());
+        root.admit_envelopes_only();
+        let view = root.options.view.unwrap();
+        assert!(view.admits(b"d/f.aspera-env", Looked::Other));
+        assert!(view.admits(b"d", Looked::Directory));
+        for name in [&b"d/f"[..], b"f.aspera-env.txt", b"f.aspera-env/g"] {
+            assert!(!view.admits(name, Looked::Other), "{name:?}");
+        }
+    }
 
     #[test]
     fn p1_docroots_are_local_and_absolute() {

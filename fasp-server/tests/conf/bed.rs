@@ -262,6 +262,7 @@ impl Bed {
             first_page: Vec::new(),
             split_threshold: None,
             files: None,
+            protection: message::ContentProtection::None,
         };
         let sender = &connection.control.sender;
         sender.send(hello).await.unwrap();

@@ -1,9 +1,13 @@
 //! Docroots, rights, restrictions, authorisation, encryption.
 
-use std::fs;
+use std::{fs, sync::atomic::AtomicBool};
 
 use fasp_core::DatagramCipher;
-use fasp_net::{control::Message, control::message::List, request::TransferOptions};
+use fasp_crypt::{Cost, KeyRing, MemoryCeiling, Passphrase};
+use fasp_net::{
+    control::Message, control::message::List, engine::Protection, request::TransferOptions,
+    transfer::Job,
+};
 
 use crate::bed::{Bed, LEA, MAX, usual};
 
@@ -249,13 +253,27 @@ async fn ciphers_are_those_that_the_file_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_to_be_protected_at_rest_and_cannot_be_is_refused() {
+async fn what_has_to_be_protected_at_rest_and_is_not_is_refused() {
     let bed = Bed::new().await;
     bed.file("f", 10);
     bed.file("root/g", 10);
+    let protected = async |passphrase: &str| {
+        let passphrase = Passphrase::new(passphrase).unwrap();
+        let is_strong = passphrase.is_strong();
+        let ring = KeyRing::new(passphrase, MemoryCeiling::DEFAULT);
+        let batch = ring.new_batch(Cost::DEFAULT, &AtomicBool::new(false));
+        let protection = Protection::new(batch.unwrap(), is_strong);
+        let Job::Upload { sources, .. } = bed.upload_job(&["f"], "/") else {
+            unreachable!("asked for");
+        };
+        let job = Job::Upload {
+            sources: sources.protected(protection),
+            destination: b"/".to_vec(),
+        };
+        bed.run(LEA, job, &usual()).await
+    };
     for (option, code) in [
         ("content_protection_required,true", 37),
-        ("content_protection_strong_pass_required,true", 37),
         ("content_protection_secret,hunter2", 50),
     ] {
         bed.configure(&[&format!("set_node_data;transfer_encryption_{option}")])
@@ -267,5 +285,18 @@ async fn what_has_to_be_protected_at_rest_and_cannot_be_is_refused() {
             "{option}"
         );
     }
+    bed.configure(&[
+        "set_node_data;transfer_encryption_content_protection_secret,AS_NULL",
+        "set_node_data;transfer_encryption_content_protection_required,true",
+        "set_node_data;transfer_encryption_content_protection_strong_pass_required,true",
+    ])
+    .await;
+    assert_eq!(protected("easily guessed").await.code(), 37);
+    assert!(!bed.path("root/f.aspera-env").exists());
+    assert_eq!(protected("not 1 to guess!").await.done().files_done, 1);
+    bed.configure(&["set_node_data;transfer_encryption_content_protection_required,false"])
+        .await;
+    assert_eq!(protected("easily guessed").await.code(), 37);
     assert!(!bed.path("root/f").exists());
+    assert_eq!(bed.upload(LEA, &["f"], "/").await.done().files_done, 1);
 }
