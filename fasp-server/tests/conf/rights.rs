@@ -286,7 +286,6 @@ async fn what_has_to_be_protected_at_rest_and_is_not_is_refused() {
         );
     }
     bed.configure(&[
-        "set_node_data;transfer_encryption_content_protection_secret,AS_NULL",
         "set_node_data;transfer_encryption_content_protection_required,true",
         "set_node_data;transfer_encryption_content_protection_strong_pass_required,true",
     ])
@@ -294,8 +293,10 @@ async fn what_has_to_be_protected_at_rest_and_is_not_is_refused() {
     assert_eq!(protected("easily guessed").await.code(), 37);
     assert!(!bed.path("root/f.aspera-env").exists());
     assert_eq!(protected("not 1 to guess!").await.done().files_done, 1);
-    bed.configure(&["set_node_data;transfer_encryption_content_protection_required,false"])
-        .await;
+    bed.configure(&[
+        "set_node_data;transfer_encryption_content_protection_strong_pass_required,true",
+    ])
+    .await;
     assert_eq!(protected("easily guessed").await.code(), 37);
     assert!(!bed.path("root/f").exists());
     assert_eq!(bed.upload(LEA, &["f"], "/").await.done().files_done, 1);
