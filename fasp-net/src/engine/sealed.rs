@@ -214,15 +214,18 @@ impl Sealed {
     }
 }
 
-/// Sealed chunks by file and index, the one used last at the end.
+/// A file's number and the index of a chunk.
+type Key = (u64, u64);
+
+/// Sealed chunks, the one used last at the end.
 #[derive(Debug, Default)]
 struct Chunks {
-    kept: VecDeque<((u64, u64), Arc<Vec<u8>>)>,
+    kept: VecDeque<(Key, Arc<Vec<u8>>)>,
     bytes: usize,
 }
 
 impl Chunks {
-    fn get(&mut self, key: (u64, u64)) -> Option<Arc<Vec<u8>>> {
+    fn get(&mut self, key: Key) -> Option<Arc<Vec<u8>>> {
         let at = self.kept.iter().rposition(|(of, _)| *of == key)?;
         if at + 1 < self.kept.len()
             && let Some(entry) = self.kept.remove(at)
@@ -232,7 +235,7 @@ impl Chunks {
         self.kept.back().map(|(_, chunk)| Arc::clone(chunk))
     }
 
-    fn add(&mut self, key: (u64, u64), chunk: Arc<Vec<u8>>) {
+    fn add(&mut self, key: Key, chunk: Arc<Vec<u8>>) {
         self.bytes += chunk.len();
         self.kept.push_back((key, chunk));
         while self.bytes > REMEMBERED && self.kept.len() > 1 {
@@ -246,4 +249,99 @@ impl Chunks {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Entries are put in and taken out whole: a panic elsewhere cannot leave one half there.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "test set-up")]
+
+    use std::sync::atomic::AtomicBool;
+
+    use docroot::{Docroot, LinkRule};
+    use fasp_crypt::{Cost, EnvelopeReader, KeyRing, MemoryCeiling, Passphrase};
+
+    use super::*;
+    use crate::engine::sources::Root;
+
+    /// Several chunks, and some of the next.
+    const SIZE: usize = (33 << 20) + 12_345;
+
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+
+    fn ring() -> KeyRing {
+        let passphrase = Passphrase::new("a passphrase").unwrap();
+        KeyRing::new(passphrase, MemoryCeiling::DEFAULT)
+    }
+
+    fn sealed(directory: &std::path::Path) -> (Protection, Sealed, SourceFile) {
+        let source = Located {
+            root: Root::Open(Docroot::open(directory).unwrap()),
+            path: EntryPath::parse(b"f").unwrap(),
+            rule: LinkRule::Refuse,
+        };
+        let file = source.open().unwrap();
+        let batch = ring().new_batch(Cost::DEFAULT, &GO_ON).unwrap();
+        let protection = Protection::new(batch, false);
+        let sealed = protection.seal(source.clone(), file.identity(), &source.path);
+        (protection, sealed.unwrap(), file)
+    }
+
+    fn read(sealed: &Sealed, file: &SourceFile, step: usize) -> Vec<u8> {
+        let mut envelope = vec![0; sealed.size() as usize];
+        for (number, room) in envelope.chunks_mut(step).enumerate() {
+            sealed.read(file, room, (number * step) as u64).unwrap();
+        }
+        envelope
+    }
+
+    #[test]
+    fn an_envelope_is_the_same_in_whatever_pieces_it_is_read() {
+        let temp = tempfile::tempdir().unwrap();
+        let plain: Vec<u8> = (0..SIZE).map(|i| (i / 7) as u8).collect();
+        std::fs::write(temp.path().join("f"), &plain).unwrap();
+        let (protection, sealed, file) = sealed(temp.path());
+        let envelope = read(&sealed, &file, 70_000);
+        // What is read later is sealed again.
+        lock(&protection.0.chunks).kept.clear();
+        assert!(read(&sealed, &file, 1_000_003) == envelope);
+        let header = &envelope[..HEADER_LEN];
+        let reader = EnvelopeReader::open(header, sealed.size(), &ring(), &GO_ON).unwrap();
+        let threads = std::num::NonZeroUsize::MIN;
+        assert!(reader.open_all(&envelope, threads).unwrap() == plain);
+        assert_eq!(sealed.place().as_bytes(), b"f.aspera-env");
+    }
+
+    #[test]
+    fn e9_a_chunk_is_not_given_out_with_other_content() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("f");
+        std::fs::write(&path, vec![1; SIZE]).unwrap();
+        let (protection, sealed, file) = sealed(temp.path());
+        read(&sealed, &file, 1 << 20);
+        std::fs::write(&path, vec![2; SIZE]).unwrap();
+        lock(&protection.0.chunks).kept.clear();
+        let mut room = [0; 1_000];
+        let again = sealed.read(&file, &mut room, 5_000_000);
+        assert!(matches!(again, Err(docroot::Error::SourceChanged)));
+        assert_eq!(room, [0; 1_000]);
+    }
+
+    #[test]
+    fn another_attempt_goes_on_with_an_envelope_until_the_file_has_its_result() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("f"), vec![1; 100_000]).unwrap();
+        let (protection, first, file) = sealed(temp.path());
+        let again = || {
+            let source = first.source.clone();
+            let place = source.path.clone();
+            protection.seal(source, file.identity(), &place).unwrap()
+        };
+        assert!(!again().is_continued());
+        first.keep();
+        let second = again();
+        assert!(second.is_continued());
+        assert!(read(&second, &file, 999) == read(&first, &file, 50_000));
+        second.settled();
+        assert!(!again().is_continued());
+    }
 }
