@@ -358,9 +358,8 @@ fn sent_again(
     let missing = tree.bytes - before.bytes;
     let again = (travelled + before.partial_bytes).saturating_sub(missing);
     let (sent, skipped) = (figure("files_done"), figure("files_skipped"));
-    let is_settled = case.is_receiver_dead() || case.next != Next::Again;
     // What has its final name stays; beyond that, a receiver that lives may have finished more.
-    let is_right = match is_settled {
+    let is_right = match case.is_receiver_dead() {
         true => skipped == before.files,
         false => skipped >= before.files,
     };
