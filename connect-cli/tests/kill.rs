@@ -3,7 +3,8 @@
 //!
 //! `KILLS` sets how many rounds there are, `KILL_SEED` the seed of them all, and `KILL_FIRST` the first round, so that
 //! `KILL_SEED=S KILL_FIRST=N KILLS=1` replays round N. Each round is a line on standard error, and in the file that
-//! `KILL_LOG` names.
+//! `KILL_LOG` names. `TMPDIR` says where the files are; without it they are in memory, because removing five thousand files takes
+//! some disks longer than everything else.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -11,9 +12,11 @@
     reason = "test set-up"
 )]
 
-#[path = "kill/trees.rs"]
-mod kill_trees;
+#[path = "kill/client.rs"]
+mod client;
 mod support;
+#[path = "kill/trees.rs"]
+mod trees;
 
 use std::{
     collections::BTreeMap,
@@ -21,19 +24,19 @@ use std::{
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
-    process::Child,
     thread,
     time::{Duration, Instant},
 };
 
-use kill_trees::{LARGE_FILES, There, Tree, Trees, is_written, unfinished};
+use client::{Client, wait_until};
 use support::{Bed, PASSWORD, Server};
+use trees::{LARGE_FILES, There, Tree, Trees, is_written, unfinished};
 
 const ROUNDS: u64 = 12;
 /// What may be sent again after a kill, bytes (protocol §14.2).
 const INTERVAL: u64 = 64 << 20;
-/// No command takes as long.
-const LIMIT: Duration = Duration::from_secs(120);
+/// What all directories hold together, bytes.
+const ROOM: u64 = 2 << 30;
 /// With so many failures the rest says nothing new.
 const MAX_FAILURES: usize = 10;
 
@@ -113,66 +116,6 @@ impl Case {
     }
 }
 
-/// A client that runs, and the file with its events.
-struct Client {
-    child: Child,
-    events: PathBuf,
-}
-
-impl Client {
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Waits for its end; true when it was a success.
-    fn wait(&mut self) -> Result<bool, String> {
-        let mut status = None;
-        wait_until("the end of the client", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        })
-        .inspect_err(|_| self.kill())?;
-        Ok(status.is_some_and(|status| status.success()))
-    }
-
-    fn is_retrying(&self) -> bool {
-        fs::read_to_string(&self.events)
-            .unwrap()
-            .contains("\"event\":\"retrying\"")
-    }
-
-    /// Waits for its success; returns what it said then.
-    fn succeed(&mut self) -> Result<serde_json::Value, String> {
-        let is_success = self.wait()?;
-        let events = fs::read_to_string(&self.events).unwrap();
-        let last = events.lines().last().unwrap_or_default();
-        match serde_json::from_str::<serde_json::Value>(last) {
-            Ok(done) if is_success && done["event"] == "done" => Ok(done),
-            _ => Err(format!("the client did not succeed: {last}")),
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // It has ended, unless its round has failed.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn wait_until(what: &str, mut is_there: impl FnMut() -> bool) -> Result<(), String> {
-    let begun = Instant::now();
-    while !is_there() {
-        if begun.elapsed() > LIMIT {
-            return Err(format!("{what} did not come"));
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
-}
-
 /// What was seen of one round.
 struct Seen {
     after: Duration,
@@ -193,7 +136,7 @@ struct Kills {
 
 impl Kills {
     fn new(seed: u64) -> Self {
-        let bed = Bed::new();
+        let bed = Bed::in_memory(ROOM);
         fs::create_dir(bed.path("source")).unwrap();
         bed.add_user("kim", &[]);
         let trees = Trees::new(seed, [bed.path("source"), bed.path("root")]);
