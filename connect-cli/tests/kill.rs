@@ -1,226 +1,435 @@
-//! `kill -9` of either side at random moments: never a wrong byte under a final name, and little is sent again.
+//! `kill -9` of either side or both at random moments: the same command continues, no wrong byte ever has a final name,
+//! and no more than one checkpoint interval is sent again.
 //!
-//! `KILLS` sets how many (8 unless said otherwise, one of each kind), `KILL_SEED` replays a seed, which is printed.
+//! `KILLS` sets how many rounds there are, `KILL_SEED` the seed of them all, and `KILL_FIRST` the first round, so that
+//! `KILL_SEED=S KILL_FIRST=N KILLS=1` replays round N. Each round is a line on standard error, and in the file that
+//! `KILL_LOG` names. `TMPDIR` says where the files are; without it they are in memory, because removing five thousand files takes
+//! some disks longer than everything else.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "test set-up"
 )]
 
+#[path = "kill/client.rs"]
+mod client;
 mod support;
+#[path = "kill/trees.rs"]
+mod trees;
 
 use std::{
-    fs,
-    net::SocketAddr,
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::{self, File},
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
-use support::{Bed, PASSWORD, Run};
+use client::{Client, wait_until};
+use support::{Bed, PASSWORD, Server};
+use trees::{LARGE_FILES, There, Tree, Trees, is_written, unfinished};
 
-const SMALL_FILES: usize = 5000;
-/// More than two checkpoint intervals.
-const LARGE: usize = 160_000_000;
-/// What may be sent again after a kill, bytes (protocol §14.2), and what may be on its way to the disk.
+const ROUNDS: u64 = 12;
+/// What may be sent again after a kill, bytes (protocol §14.2).
 const INTERVAL: u64 = 64 << 20;
+/// What all directories hold together, bytes.
+const ROOM: u64 = 2 << 30;
+/// With so many failures the rest says nothing new.
+const MAX_FAILURES: usize = 10;
 
-/// One kill, all of it decided by the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Client,
+    Server,
+    Both,
+}
+
+/// How it goes on after the kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The command is run again at once: the side that was spared may not have noticed yet.
+    Again,
+    /// The command is run again when the side that was spared has ended in order.
+    Later,
+    /// The client tries again by itself.
+    Retry,
+}
+
+/// One kill, all of it decided by its seed.
 #[derive(Debug, Clone, Copy)]
 struct Case {
-    upload: bool,
-    large: bool,
-    victim_is_client: bool,
+    is_upload: bool,
+    tree: usize,
     sessions: u8,
-    after: Duration,
+    victim: Victim,
+    next: Next,
+    /// When, as a share of the time that the transfer usually takes.
+    moment: f64,
 }
 
 impl Case {
-    fn new(round: usize, random: &mut fastrand::Rng) -> Self {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let is_upload = random.bool();
+        let tree = match random.bool() {
+            true => LARGE_FILES,
+            false => random.usize(..LARGE_FILES),
+        };
+        let sessions = [1, 1, 3][random.usize(..3)];
+        let victim = [
+            Victim::Client,
+            Victim::Client,
+            Victim::Server,
+            Victim::Server,
+            Victim::Both,
+        ][random.usize(..5)];
+        let next = match (victim, random.bool()) {
+            (Victim::Server, true) => Next::Retry,
+            (Victim::Client, true) => Next::Again,
+            _ => Next::Later,
+        };
         Self {
-            upload: round & 1 == 0,
-            large: round & 2 == 0,
-            victim_is_client: round & 4 == 0,
-            sessions: [1, 1, 3][random.usize(..3)],
-            after: Duration::from_millis(random.u64(30..900)),
+            is_upload,
+            tree,
+            sessions,
+            victim,
+            next,
+            moment: random.f64(),
         }
     }
 
-    fn name(self) -> &'static str {
-        match self.large {
-            true => "large",
-            false => "many",
+    /// What takes about as long for each byte.
+    fn kind(self) -> (bool, bool) {
+        (self.is_upload, self.tree == LARGE_FILES)
+    }
+
+    /// The side that writes was killed.
+    fn is_receiver_dead(self) -> bool {
+        match self.victim {
+            Victim::Client => !self.is_upload,
+            Victim::Server => self.is_upload,
+            Victim::Both => true,
+        }
+    }
+}
+
+/// What was seen of one round.
+struct Seen {
+    after: Duration,
+    /// The transfer had ended when it was to be killed.
+    is_late: bool,
+    before: There,
+    again: u64,
+}
+
+/// What all rounds share.
+struct Kills {
+    bed: Bed,
+    trees: Trees,
+    server: Server,
+    /// Seconds that a byte takes, by direction and by whether it is one of a large file.
+    usual: BTreeMap<(bool, bool), f64>,
+}
+
+impl Kills {
+    fn new(seed: u64) -> Self {
+        let bed = Bed::in_memory(ROOM);
+        fs::create_dir(bed.path("source")).unwrap();
+        bed.add_user("kim", &[]);
+        let trees = Trees::new(seed, [bed.path("source"), bed.path("root")]);
+        let server = bed.serve();
+        Self {
+            bed,
+            trees,
+            server,
+            usual: BTreeMap::new(),
         }
     }
 
-    fn source(self, bed: &Bed) -> PathBuf {
-        match self.upload {
-            true => bed.path(self.name()),
-            false => bed.path("root").join(self.name()),
-        }
-    }
-
-    fn copy(self, bed: &Bed) -> PathBuf {
-        match self.upload {
-            true => bed.path("root/in").join(self.name()),
-            false => bed.path("back").join(self.name()),
-        }
-    }
-
-    fn client(self, bed: &Bed, server: SocketAddr) -> Child {
-        let (host, sessions) = (format!("kim@{server}:"), self.sessions.to_string());
-        let words = match self.upload {
+    fn client(&self, case: Case, to: &str) -> Client {
+        let name = &self.trees.tree(case.tree).name;
+        let host = format!("kim@{}:", self.server.address);
+        let words = match case.is_upload {
             true => [
                 "upload".to_owned(),
-                self.name().to_owned(),
-                format!("{host}in"),
+                format!("source/{name}"),
+                format!("{host}{to}"),
             ],
             false => [
                 "download".to_owned(),
-                format!("{host}{}", self.name()),
-                "back".to_owned(),
+                format!("{host}{name}"),
+                to.to_owned(),
             ],
         };
-        bed.program(words)
-            .args(["--json", "--accept-new-host-key", "--retry", "0"])
-            .args(["--sessions", &sessions])
+        let (retries, sessions) = match case.next {
+            Next::Retry => ("10", case.sessions),
+            Next::Again | Next::Later => ("0", case.sessions),
+        };
+        let events = self.bed.path("events");
+        // Never a pipe: what is not read would hold the client up.
+        let child = self
+            .bed
+            .program(words)
+            .args(["--json", "--accept-new-host-key", "--retry-interval", "1"])
+            .args(["--retry", retries, "--sessions", &sessions.to_string()])
             .env("ASPERA_SCP_PASS", PASSWORD)
-            .stderr(Stdio::piped())
+            .stdout(File::create(&events).unwrap())
+            .stderr(File::create(self.bed.path("errors")).unwrap())
             .spawn()
-            .unwrap()
+            .unwrap();
+        Client { child, events }
     }
-}
 
-fn bench(random: &mut fastrand::Rng) -> Bed {
-    let bed = Bed::new();
-    for directory in ["back", "root/in", "many", "root/many"] {
-        fs::create_dir(bed.path(directory)).unwrap();
+    /// Makes a new directory for what arrives; returns how the client calls it, and where it is.
+    fn destination(&self, case: Case, name: &str) -> (String, PathBuf) {
+        let name = format!("to-{name}");
+        let path = match case.is_upload {
+            true => self.bed.path("root").join(&name),
+            false => self.bed.path(&name),
+        };
+        fs::create_dir(&path).unwrap();
+        (name, path)
     }
-    bed.add_user("kim", &[]);
-    let mut content = vec![0; LARGE];
-    random.fill(&mut content);
-    for base in ["", "root/"] {
-        fs::write(bed.path(&format!("{base}large")), &content).unwrap();
-    }
-    for i in 0..SMALL_FILES {
-        let size = random.usize(0..6000);
-        for base in ["", "root/"] {
-            let path = bed.path(&format!("{base}many/{i}"));
-            fs::write(path, &content[i..i + size]).unwrap();
+
+    /// How long the transfer usually takes, with the start and the end of the client.
+    fn usual(&mut self, case: Case) -> Duration {
+        let bytes = self.trees.tree(case.tree).bytes as f64;
+        if !self.usual.contains_key(&case.kind()) {
+            let (to, path) = self.destination(case, "measured");
+            let begun = Instant::now();
+            self.client(case, &to).succeed().unwrap();
+            let usual = begun.elapsed().as_secs_f64() / bytes;
+            self.usual.insert(case.kind(), usual);
+            remove(&path).unwrap();
         }
+        Duration::from_secs_f64(self.usual[&case.kind()] * bytes)
     }
-    bed
-}
 
-fn is_unfinished(path: &Path) -> bool {
-    let name = path.file_name().unwrap().to_string_lossy();
-    name.ends_with(".partial") || name.ends_with(".aspera-ckpt")
-}
-
-/// Every file under a final name is the source's, byte by byte; returns how many there are.
-fn check(source: &Path, copy: &Path) -> usize {
-    if copy.is_dir() {
-        let entries = fs::read_dir(copy)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let finished = entries.filter(|path| !is_unfinished(path));
-        return finished
-            .map(|path| check(&source.join(path.file_name().unwrap()), &path))
-            .sum();
+    /// Follows a machine that has more or less to do meanwhile, so that about one kill of twelve comes too late.
+    fn learn(&mut self, case: Case, is_late: bool) {
+        let usual = self.usual.entry(case.kind());
+        usual.and_modify(|usual| *usual *= if is_late { 0.8 } else { 1.02 });
     }
-    if !copy.exists() {
-        return 0;
-    }
-    let is_same = fs::read(copy).unwrap() == fs::read(source).unwrap();
-    assert!(is_same, "{} is wrong", copy.display());
-    1
-}
 
-/// How much of the large file is there, however little of that is claimed.
-fn received(case: Case, copy: &Path) -> u64 {
-    let partial = copy.with_extension("partial");
-    match fs::metadata(partial) {
-        // Several sessions leave holes, so the length says nothing.
-        Ok(metadata) if case.large && case.sessions == 1 => metadata.len(),
-        _ => 0,
-    }
-}
-
-/// Runs what was killed once more, to the end; returns the bytes that were sent again.
-fn go_on(bed: &Bed, case: Case, server: SocketAddr) -> u64 {
-    let copy = case.copy(bed);
-    let before = received(case, &copy);
-    let run = Run::of(case.client(bed, server));
-    run.assert_success();
-    let count = check(&case.source(bed), &copy);
-    assert_eq!(count, if case.large { 1 } else { SMALL_FILES });
-    let done = run.out.lines().last().unwrap();
-    let done: serde_json::Value = serde_json::from_str(done).unwrap();
-    assert_eq!(done["event"], "done");
-    let resumed = done["resumed_bytes"].as_u64().unwrap();
-    let left: Vec<_> = fs::read_dir(copy.parent().unwrap())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| is_unfinished(path))
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
-    before.saturating_sub(resumed)
-}
-
-fn remove(path: &Path) {
-    match path.is_dir() {
-        // The side that was not killed may be writing still.
-        true => {
-            let gone = (0..100).any(|_| {
-                fs::remove_dir_all(path).is_ok() || {
-                    std::thread::sleep(Duration::from_millis(50));
-                    !path.exists()
-                }
-            });
-            assert!(gone, "{}", path.display());
+    fn round(&mut self, round: u64, case: Case) -> Result<Seen, String> {
+        let (to, destination) = self.destination(case, &round.to_string());
+        let after = self.usual(case).mul_f64(case.moment);
+        let mut client = self.client(case, &to);
+        thread::sleep(after);
+        let is_late = self.kill(case, &mut client, &destination)?;
+        self.learn(case, is_late);
+        let tree = self.trees.tree(case.tree);
+        let before = self.trees.look(tree, &destination)?;
+        if case.victim != Victim::Client {
+            self.server = self.bed.serve_at(self.server.address);
         }
-        false => fs::remove_file(path).unwrap(),
+        let tree = self.trees.tree(case.tree);
+        let done = match case.next {
+            Next::Retry => client.succeed()?,
+            Next::Again | Next::Later => self.client(case, &to).succeed()?,
+        };
+        let has_one_attempt = case.next == Next::Retry && !client.is_retrying();
+        let again = match has_one_attempt {
+            true => 0,
+            false => sent_again(case, tree, &before, &done)?,
+        };
+        let after_all = self.trees.look(tree, &destination)?;
+        if after_all.files != tree.count() {
+            return Err(format!(
+                "of {} files there are {}",
+                tree.count(),
+                after_all.files
+            ));
+        }
+        let seen = Seen {
+            after,
+            is_late,
+            before,
+            again,
+        };
+        leaves_nothing(&destination)?;
+        remove(&destination)?;
+        Ok(seen)
+    }
+
+    /// Kills who is to be killed, and waits for the other side as far as the case says; true when the client had ended.
+    fn kill(
+        &mut self,
+        case: Case,
+        client: &mut Client,
+        destination: &Path,
+    ) -> Result<bool, String> {
+        let is_late = client.child.try_wait().unwrap().is_some();
+        if case.victim != Victim::Client {
+            self.server.kill();
+        }
+        if case.victim != Victim::Server {
+            client.kill();
+        }
+        match (case.victim, case.next) {
+            (Victim::Server, Next::Retry) => {
+                wait_until("an attempt's end", || {
+                    client.is_retrying() || client.child.try_wait().unwrap().is_some()
+                })?;
+            }
+            (Victim::Server, _) => {
+                client.wait()?;
+            }
+            (Victim::Client, Next::Later) if !case.is_receiver_dead() => {
+                wait_until("the end of the server's session", || {
+                    !is_written(destination)
+                })?;
+            }
+            _ => {}
+        }
+        Ok(is_late)
     }
 }
 
-/// F1, F2: and what was sent again is less than the checkpoint interval.
-#[test]
-fn f1_f2_kill_9_of_either_side_leaves_no_wrong_byte_and_costs_one_checkpoint_interval() {
-    let count = std::env::var("KILLS").map_or(8, |n| n.parse().unwrap());
-    let seed =
-        std::env::var("KILL_SEED").map_or_else(|_| fastrand::u64(..), |n| n.parse().unwrap());
-    println!("KILL_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let bed = bench(&mut random);
-    let (mut finished, mut continued, mut worst) = (0, 0, 0);
+/// How many bytes travelled again although they had been written; an error when they are too many.
+fn sent_again(
+    case: Case,
+    tree: &Tree,
+    before: &There,
+    done: &serde_json::Value,
+) -> Result<u64, String> {
+    let figure = |name: &str| done[name].as_u64().unwrap();
+    let travelled = figure("bytes") - figure("resumed_bytes");
+    let missing = tree.bytes - before.bytes;
+    let again = (travelled + before.partial_bytes).saturating_sub(missing);
+    let (sent, skipped) = (figure("files_done"), figure("files_skipped"));
+    // What has its final name stays; beyond that, a receiver that lives may have finished more.
+    let is_right = match case.is_receiver_dead() {
+        true => skipped == before.files,
+        false => skipped >= before.files,
+    };
+    if !is_right || sent + skipped != tree.count() {
+        return Err(format!(
+            "{before:?}: {sent} files were sent, {skipped} skipped"
+        ));
+    }
+    match again <= INTERVAL {
+        true => Ok(again),
+        false => Err(format!("{before:?}: {again} bytes were sent again")),
+    }
+}
+
+/// Nothing unfinished is left; a former session of a server that was spared may have to end first.
+fn leaves_nothing(destination: &Path) -> Result<(), String> {
     let begun = Instant::now();
-    for round in 0..count {
-        let case = Case::new(round, &mut random);
-        let mut server = bed.serve();
-        let mut running = case.client(&bed, server.address);
-        std::thread::sleep(case.after);
-        if case.victim_is_client {
-            running.kill().unwrap();
-        } else {
-            server.kill();
+    loop {
+        let left = unfinished(destination);
+        match left.first() {
+            None => return Ok(()),
+            Some(first) if begun.elapsed() > Duration::from_secs(10) => {
+                return Err(format!(
+                    "{} and {} more are left",
+                    first.display(),
+                    left.len() - 1
+                ));
+            }
+            Some(_) => thread::sleep(Duration::from_millis(10)),
         }
-        finished += usize::from(Run::of_killed(running));
-        if !case.victim_is_client {
-            server = bed.serve();
-        }
-        check(&case.source(&bed), &case.copy(&bed));
-        let again = go_on(&bed, case, server.address);
-        continued += usize::from(again > 0);
-        worst = worst.max(again);
-        assert!(
-            again <= INTERVAL,
-            "round {round}, {case:?}: {again} bytes again"
-        );
-        remove(&case.copy(&bed));
     }
-    println!(
-        "{count} kills in {} s: {finished} had finished before, at most {worst} bytes were sent again \
-         ({continued} times any)",
-        begun.elapsed().as_secs()
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    // The side that was not killed may be writing still.
+    wait_until("the end of all writing", || {
+        fs::remove_dir_all(path).is_ok() || !path.exists()
+    })
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+fn line(
+    round: u64,
+    seed: u64,
+    case: Case,
+    tree: &Tree,
+    result: &Result<Seen, String>,
+    begun: Instant,
+) -> String {
+    let Case {
+        is_upload,
+        sessions,
+        victim,
+        next,
+        moment,
+        ..
+    } = case;
+    let direction = if is_upload { "up" } else { "down" };
+    let mut line = format!(
+        "round {round} seed {seed}: {direction} {} of {} bytes, {sessions} sessions, {victim:?} {next:?}, at {moment:.3}",
+        tree.name, tree.bytes
     );
+    match result {
+        Ok(Seen { after, is_late, before, again }) => write!(
+            line,
+            " = {} ms{}, there {} files of {} bytes, {} in partials, {} temporary files, again {again}",
+            after.as_millis(),
+            if *is_late { " (late)" } else { "" },
+            before.files,
+            before.bytes,
+            before.partial_bytes,
+            before.temporaries,
+        ),
+        Err(error) => write!(line, ": FAILED: {error}"),
+    }
+    .unwrap();
+    write!(line, ", {:.1} s", begun.elapsed().as_secs_f64()).unwrap();
+    line
+}
+
+#[test]
+fn f1_f2_f3_kill_9_of_either_side_or_both_leaves_no_wrong_byte_and_costs_one_checkpoint_interval() {
+    let base = setting("KILL_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let first = setting("KILL_FIRST").unwrap_or(0);
+    let count = setting("KILLS").unwrap_or(ROUNDS);
+    let mut log = std::env::var_os("KILL_LOG").map(|path| File::create(path).unwrap());
+    let mut say = |line: &str| {
+        eprintln!("{line}");
+        if let Some(log) = &mut log {
+            writeln!(log, "{line}").unwrap();
+        }
+    };
+    say(&format!("KILL_SEED={base}"));
+    let begun = Instant::now();
+    let mut kills = Kills::new(base);
+    let (mut failures, mut late, mut again, mut worst) = (0, 0, 0, 0);
+    for round in first..first + count {
+        let seed = fastrand::Rng::with_seed(base.wrapping_add(round)).u64(..);
+        let case = Case::new(seed);
+        let start = Instant::now();
+        let result = kills.round(round, case);
+        let tree = kills.trees.tree(case.tree);
+        say(&line(round, seed, case, tree, &result, start));
+        match result {
+            Ok(seen) => {
+                late += usize::from(seen.is_late);
+                again += usize::from(seen.again > 0);
+                worst = worst.max(seen.again);
+            }
+            Err(_) => {
+                failures += 1;
+                if failures == MAX_FAILURES {
+                    break;
+                }
+                // Whatever state it is in.
+                kills.server.kill();
+                kills.server = kills.bed.serve_at(kills.server.address);
+            }
+        }
+    }
+    say(&format!(
+        "{count} kills in {} s: {failures} failures, {late} had ended before, {again} times something was sent again, at \
+         most {worst} bytes",
+        begun.elapsed().as_secs()
+    ));
+    assert_eq!(failures, 0, "KILL_SEED={base}");
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::{fchmod, fchown, fstat, futimens, statat, unlinkat};
 use rustix::fs::{AtFlags, Gid, Mode};
@@ -31,6 +31,8 @@ struct Shared {
     device: u64,
     inode: u64,
     filesystem: Arc<Filesystem>,
+    /// Others can see that temporary files are made here.
+    is_claimed: AtomicBool,
 }
 
 impl Dir {
@@ -50,6 +52,7 @@ impl Dir {
                 device,
                 inode,
                 filesystem,
+                is_claimed: AtomicBool::new(false),
             }),
         }
     }
@@ -205,8 +208,12 @@ impl Dir {
         }
     }
 
-    /// Returns a name that nobody else uses: not in this process, not in another.
+    /// Returns a name that nobody else uses, not in this process, not in another, and that nobody takes for one that was left
+    /// behind while this directory is open.
     pub(crate) fn temporary_name(&self) -> Vec<u8> {
+        if !self.shared.is_claimed.load(Ordering::Relaxed) && self.claim() {
+            self.shared.is_claimed.store(true, Ordering::Relaxed);
+        }
         let shared = &self.root().shared;
         let number = shared.temporaries.fetch_add(1, Ordering::Relaxed);
         let mut name = String::with_capacity(48);

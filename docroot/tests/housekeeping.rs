@@ -83,6 +83,35 @@ fn temporary_files_of_ended_processes_are_removed() {
     assert_eq!(bed.names(""), [".hidden", "a.partial", "b"]);
 }
 
+/// F1: what a killed process left goes at once when nobody makes such files there any more.
+#[test]
+fn temporary_files_of_ended_processes_are_removed_at_once_when_nobody_shares_the_directory() {
+    let bed = Bed::new(Resolver::Automatic);
+    let create = |dir: &docroot::Dir, name: &[u8]| {
+        dir.create_small(name, b"x", &Metadata::default(), Existing::Refuse)
+            .unwrap()
+    };
+    let open = || Docroot::open(&bed.path("")).unwrap().root_dir().unwrap();
+    // A name as another process makes them: its descriptors are closed, as those of a killed one are.
+    bed.file(".0123456789abcdef-1.partial", "x");
+    bed.file("a.partial", "may be resumed");
+    bed.file(".0123456789abcdef-x.partial", "of the user");
+    let dir = bed.root.root_dir().unwrap();
+    assert!(dir.has_temporaries_of_others().unwrap());
+    // Another process has some that are waiting for their commit, whether it still uses the directory or not.
+    let living = create(&open(), b"b");
+    assert_eq!(dir.remove_abandoned().unwrap(), 0);
+    bed::publish(living).unwrap();
+    assert_eq!(dir.remove_abandoned().unwrap(), 1);
+    assert!(!dir.has_temporaries_of_others().unwrap());
+    let mine = create(&dir, b"c");
+    bed::publish(mine).unwrap();
+    assert_eq!(
+        bed.names(""),
+        [".0123456789abcdef-x.partial", "a.partial", "b", "c"]
+    );
+}
+
 /// P-8.
 #[test]
 fn a_file_of_the_operator_is_read_through_trusted_links_only() {

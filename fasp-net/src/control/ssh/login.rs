@@ -15,6 +15,8 @@ use crate::Error;
 
 /// Longest wait for the answer to one credential.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait to see that a connection has ended which gave no answer.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Keys of an agent that are tried; a server ends the connection after six refusals.
 const AGENT_KEYS: usize = 5;
 
@@ -24,6 +26,8 @@ pub(super) struct Login<'a, H: Handler> {
     user: &'a str,
     host: &'a str,
     tried: Vec<&'static str>,
+    /// The server has said no to something.
+    is_refused: bool,
 }
 
 impl<'a, H: Handler> Login<'a, H> {
@@ -33,6 +37,7 @@ impl<'a, H: Handler> Login<'a, H> {
             user,
             host,
             tried: Vec::new(),
+            is_refused: false,
         }
     }
 
@@ -74,7 +79,8 @@ impl<'a, H: Handler> Login<'a, H> {
             let login = self
                 .handle
                 .authenticate_password(self.user, password.expose());
-            if timed(login).await.is_some_and(|r| r.success()) {
+            let answer = timed(login).await;
+            if self.is_accepted(answer).await? {
                 return Ok(is_asked.then(|| ASKED.to_owned()));
             }
         }
@@ -99,8 +105,8 @@ impl<'a, H: Handler> Login<'a, H> {
         let hash = rsa_hash(key.public_key());
         let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
         let login = self.handle.authenticate_publickey(self.user, key);
-        let accepted = timed(login).await.is_some_and(|r| r.success());
-        self.still_open(accepted)
+        let answer = timed(login).await;
+        self.is_accepted(answer).await
     }
 
     #[cfg(unix)]
@@ -121,8 +127,8 @@ impl<'a, H: Handler> Login<'a, H> {
                 .handle
                 .authenticate_publickey_with(self.user, key, hash, &mut agent);
             // No time limit: the agent may be waiting for a finger on a token.
-            let accepted = login.await.is_ok_and(|r| r.success());
-            if self.still_open(accepted)? {
+            let answer = login.await.ok();
+            if self.is_accepted(answer).await? {
                 return Ok(Some(label));
             }
         }
@@ -134,12 +140,29 @@ impl<'a, H: Handler> Login<'a, H> {
         Ok(None)
     }
 
-    /// Ends the attempts when the server has hung up, as it does after too many.
-    fn still_open(&self, accepted: bool) -> Result<bool, Error> {
-        if !accepted && self.handle.is_closed() {
-            return Err(self.refused());
+    /// Looks at the answer to a credential. Ends the attempts when the server has hung up, as it does after too many, and tells
+    /// that from a connection that was lost before anything was refused, which says nothing about the credentials.
+    async fn is_accepted(&mut self, answer: Option<AuthResult>) -> Result<bool, Error> {
+        match answer {
+            Some(AuthResult::Success) => return Ok(true),
+            Some(AuthResult::Failure {
+                remaining_methods, ..
+            }) if !remaining_methods.is_empty() => self.is_refused = true,
+            // No answer looks the same as one that names nothing else to try. Who hangs up on purpose says so.
+            _ if !self.is_refused => {
+                let ended = tokio::time::timeout(END_TIMEOUT, &mut *self.handle).await;
+                match ended {
+                    Ok(Err(_)) => return Err(Error::ConnectionLost(None)),
+                    Ok(Ok(())) => return Err(self.refused()),
+                    Err(_) => {}
+                }
+            }
+            _ => {}
         }
-        Ok(accepted)
+        match self.handle.is_closed() {
+            true => Err(self.refused()),
+            false => Ok(false),
+        }
     }
 }
 

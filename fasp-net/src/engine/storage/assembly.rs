@@ -77,6 +77,7 @@ impl Output {
     ) -> Result<(), docroot::Error> {
         match &self.partial {
             Some(partial) if !self.is_settled() => {
+                self.with_progress(|progress| progress.make_room(end - start))?;
                 partial.write_vectored_at(slices, start)?;
                 self.with_progress(|progress| progress.on_written(start, end))
             }

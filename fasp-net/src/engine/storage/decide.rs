@@ -1,6 +1,6 @@
 //! What becomes of a listed entry: where it goes, and whether it is wanted at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use docroot::{
     Dir, EntryPath, Existing, FileKind, LinkRule, MAX_PATH, Metadata, SourceFile, Timestamp,
@@ -73,6 +73,9 @@ pub(super) struct Decider {
     links: Vec<Link>,
     prune: Option<Prune>,
     directories: Vec<(EntryPath, Metadata)>,
+    /// Directories that were looked through for what killed processes left, and those that have some.
+    looked_through: HashSet<EntryPath>,
+    littered: Vec<EntryPath>,
 }
 
 /// The directory of the file that was decided about last.
@@ -132,6 +135,8 @@ impl Decider {
             last: None,
             links: Vec::new(),
             directories: Vec::new(),
+            looked_through: HashSet::new(),
+            littered: Vec::new(),
         }
     }
 
@@ -310,8 +315,6 @@ impl Decider {
 
     /// Gives the directories the times and modes that they should have.
     pub(super) fn finish_directories(&mut self) {
-        self.dirs.clear();
-        self.last = None;
         // Deepest first: setting a parent's times must come after its last change.
         let mut directories = std::mem::take(&mut self.directories);
         let Destination::Tree(tree) = &self.destination else {
@@ -343,7 +346,34 @@ impl Decider {
             self.dirs.clear();
         }
         self.dirs.insert(parent.as_bytes().to_vec(), dir.clone());
+        if !tree.is_new() && self.looked_through.insert(parent.clone()) {
+            // One that cannot be read is left as it is.
+            if dir.has_temporaries_of_others().unwrap_or(false) {
+                self.littered.push(parent);
+            }
+        }
         Ok(dir)
+    }
+
+    /// Removes what killed processes left in the directories that files went into. For when every file has its result: this
+    /// session makes nothing there any more, and the last one to come here finds nobody else who does.
+    pub(super) fn clear_up(&mut self) {
+        self.dirs.clear();
+        self.last = None;
+        let Destination::Tree(tree) = &self.destination else {
+            return;
+        };
+        for path in std::mem::take(&mut self.littered) {
+            let removed = tree
+                .root()
+                .dir(&path)
+                .and_then(|dir| dir.remove_abandoned());
+            match removed {
+                Ok(0) => {}
+                Ok(count) => tracing::debug!(count, "removed what a killed process had left"),
+                Err(error) => tracing::debug!(%error, "directory not cleared up"),
+            }
+        }
     }
 
     /// Applies the overwrite policy to what is there.

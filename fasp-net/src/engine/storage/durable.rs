@@ -64,6 +64,8 @@ pub(super) struct Progress {
     written: RangeSet,
     /// Bytes written since the last checkpoint was begun.
     fresh: u64,
+    /// Bytes that are being written: several sessions may write parts of one file.
+    writing: u64,
     /// When the first of them was, or the last checkpoint was begun if that is later.
     since: Instant,
     /// Bytes that the running checkpoint will cover, and where its result comes.
@@ -85,25 +87,42 @@ impl Progress {
             source,
             written: held,
             fresh: 0,
+            writing: 0,
             since: Instant::now(),
             running: None,
         }
     }
 
-    /// A range has been written; begins a checkpoint when one is due, and waits for one when too much is not covered.
+    /// Waits until so many bytes may be written: with them, no more than the interval is not covered by a checkpoint.
     ///
     /// # Errors
     /// When earlier bytes could not be made durable.
+    pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), docroot::Error> {
+        loop {
+            let covered = self.running.as_ref().map_or(0, |(bytes, _)| *bytes);
+            let uncovered = self.fresh + self.writing + covered;
+            if self.fresh + covered == 0 || uncovered + bytes <= CHECKPOINT_INTERVAL {
+                self.writing += bytes;
+                return Ok(());
+            }
+            if self.running.is_none() {
+                self.begin()?;
+            }
+            self.wait()?;
+        }
+    }
+
+    /// A range has been written that there was [room](Self::make_room) for; begins a checkpoint when one is due.
+    ///
+    /// # Errors
+    /// As [`make_room`](Self::make_room).
     pub(super) fn on_written(&mut self, start: u64, end: u64) -> Result<(), docroot::Error> {
         if self.fresh == 0 && self.running.is_none() {
             self.since = Instant::now();
         }
         self.written.insert(start..end);
+        self.writing = self.writing.saturating_sub(end - start);
         self.fresh += end - start;
-        let covered = self.running.as_ref().map_or(0, |(bytes, _)| *bytes);
-        if self.fresh + covered >= CHECKPOINT_INTERVAL {
-            self.wait()?;
-        }
         if self.fresh >= BEGIN_BYTES {
             self.begin()?;
         }
@@ -113,7 +132,7 @@ impl Progress {
     /// Begins a checkpoint if one has been due for some time.
     ///
     /// # Errors
-    /// As [`on_written`](Self::on_written).
+    /// As [`make_room`](Self::make_room).
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), docroot::Error> {
         if self.fresh > 0 && now.saturating_duration_since(self.since) >= BEGIN_AFTER {
             self.begin()?;
@@ -159,7 +178,7 @@ impl Progress {
     /// Covers everything by a checkpoint, now: the session has ended.
     ///
     /// # Errors
-    /// As [`on_written`](Self::on_written).
+    /// As [`make_room`](Self::make_room).
     pub(super) fn finish(&mut self) -> Result<(), docroot::Error> {
         self.wait()?;
         if self.fresh > 0 {

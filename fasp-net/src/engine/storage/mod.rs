@@ -570,6 +570,7 @@ impl Storage {
                 Err(error) => Settled::failed(file, path, &error),
             });
         }
+        self.decider.clear_up();
         self.decider.finish_directories();
         self.writer.finish();
         self.voice.tell(StorageEvent::TreeDone);

@@ -62,6 +62,9 @@ impl Output {
         else {
             return Ok(());
         };
+        if let Some(progress) = progress {
+            progress.make_room(run.end - run.start)?;
+        }
         partial.write_vectored_at(slices, run.start)?;
         match progress {
             Some(progress) => progress.on_written(run.start, run.end),
