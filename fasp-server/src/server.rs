@@ -34,6 +34,7 @@ use crate::{
     hook::Hook,
     limits::SessionRegistry,
     listen::{UdpPlan, bind},
+    log::LogControl,
     policy::{Defaults, Policy, Wish},
     ports::Ports,
     sessions::SessionTable,
@@ -74,6 +75,8 @@ pub struct ServerSettings {
     pub free_space_floor: Option<u64>,
     /// What peers that have not logged in may use.
     pub limits: Limits,
+    /// The log, when it is to obey `aspera.conf` again after a reload.
+    pub log: Option<LogControl>,
 }
 
 impl ServerSettings {
@@ -89,6 +92,7 @@ impl ServerSettings {
             prepost: None,
             free_space_floor: None,
             limits: Limits::default(),
+            log: None,
         }
     }
 }
@@ -180,6 +184,7 @@ impl Server {
                 sessions: sessions.clone(),
                 table,
                 configuration,
+                log: settings.log,
                 lock: Arc::downgrade(&lock),
                 drain,
             }
@@ -260,6 +265,7 @@ struct Running {
     sessions: SessionRegistry,
     table: SessionTable,
     configuration: Arc<Configuration>,
+    log: Option<LogControl>,
     lock: Weak<Mutex<Option<ServerLock>>>,
     drain: watch::Sender<bool>,
 }
@@ -309,6 +315,9 @@ impl Running {
                 let read = tokio::task::spawn_blocking(move || configuration.reload());
                 let result = match read.await {
                     Ok(Ok(document)) => {
+                        if let Some(log) = &self.log {
+                            log.apply(document.log_settings());
+                        }
                         self.table.set_document(document);
                         Ok(())
                     }

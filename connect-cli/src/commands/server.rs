@@ -4,8 +4,7 @@ use std::{env, path::PathBuf, sync::Arc};
 
 use fasp_net::control::external;
 use fasp_server::{
-    Server, ServerSettings,
-    log::{self, LogFile},
+    Server, ServerSettings, log,
     state::StateDir,
 };
 use serde::Serialize;
@@ -33,16 +32,12 @@ struct Listening<'a> {
 pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), CommandError> {
     let state = Arc::new(StateDir::open(&settings.state)?);
     let logged = settings.conf.log_settings()?;
-    match (settings.log_destination, logged.level) {
-        (_, None) => {}
-        (LogDestination::StandardError, Some(level)) => {
-            log::install_on_stderr(settings.log_format, level)?;
+    let log = match settings.log_destination {
+        LogDestination::StandardError => log::install_on_stderr(settings.log_format, logged)?,
+        LogDestination::File => {
+            log::install_in_file(settings.log_format, Arc::clone(&state), logged)?
         }
-        (LogDestination::File, Some(level)) => {
-            let file = LogFile::with_settings(Arc::clone(&state), logged)?;
-            log::install_in_file(settings.log_format, level, file)?;
-        }
-    }
+    };
     super::on_runtime(|runtime| {
         let settings = ServerSettings {
             listen: settings.listen,
@@ -51,6 +46,7 @@ pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), C
             udp_ports: settings.udp_ports.clone(),
             prepost: settings.prepost.clone(),
             free_space_floor: settings.free_space_floor,
+            log: Some(log),
             ..ServerSettings::new(state)
         };
         runtime.block_on(serve(ui, settings))
