@@ -91,13 +91,11 @@ async fn answer_one(admin: &Arc<AdminSocket>, stream: UnixStream) -> std::io::Re
     BufReader::new(read.take(MAX_REQUEST))
         .read_until(b'\n', &mut line)
         .await?;
-    let answer = match serde_json::from_slice(&line) {
-        Ok(request) => answer(admin, request).await,
-        Err(_) => refused("that is no request this server knows"),
+    let answer = match super::read(&line) {
+        Some(request) => answer(admin, request).await,
+        None => refused("that is no request this server knows"),
     };
-    let mut bytes = serde_json::to_vec(&answer).map_err(std::io::Error::other)?;
-    bytes.push(b'\n');
-    write.write_all(&bytes).await?;
+    write.write_all(&super::written(&answer)?).await?;
     write.shutdown().await
 }
 

@@ -26,6 +26,14 @@ pub(crate) use root::RootPlan;
 
 use crate::{conf::Document, users::User};
 
+/// Whether a path exists where these restrictions hold (feature `testing`).
+#[cfg(feature = "testing")]
+pub(crate) fn restriction_admits(patterns: &[&str], path: &[u8], looked: docroot::Looked) -> bool {
+    let pattern = |text: &&str| aspera_conf::effective::Pattern::parse(text);
+    let patterns: Vec<_> = patterns.iter().map(pattern).collect();
+    restriction::Restriction::new(&patterns).admits(path, looked)
+}
+
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
