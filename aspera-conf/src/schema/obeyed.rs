@@ -168,6 +168,7 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     (Section::Trunks, "trunk_name", Obeyed::Yes),
     (Section::Trunks, "trunk_on", Obeyed::Yes),
     (Section::Trunks, "trunk_capacity", Obeyed::Yes),
+    (Section::Trunks, "trunk_ignore_direction", Obeyed::Yes),
     // Encryption.
     (
         Section::Default,

@@ -212,6 +212,7 @@ fn status(admin: &AdminSocket) -> ServerStatus {
     let vlinks = admin.table.links().into_iter().map(|link| LinkStatus {
         id: link.id,
         name: link.name,
+        direction: link.direction.map(|way| way.name().to_owned()),
         capacity_kbps: link.capacity.kbps(),
         used_kbps: link.used.kbps(),
         sessions: link.sessions as u64,
