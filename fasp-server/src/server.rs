@@ -30,6 +30,7 @@ use crate::{
     Error,
     access::AccountAccess,
     admin::{self, AdminSocket},
+    admit::Admit,
     conf::{ConfSource, Configuration, Document},
     hook::Hook,
     limits::SessionRegistry,
@@ -49,7 +50,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// What clients are told then.
 const SHUTTING_DOWN: &str = "the server is shutting down";
 /// How often virtual links look at the clock: what they carry may depend on the time of day.
-const CLOCK: Duration = Duration::from_secs(5);
+pub(crate) const CLOCK: Duration = Duration::from_secs(5);
 /// Age of a temporary file that nobody works on any more (rule D-9).
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -144,15 +145,18 @@ impl Server {
         let access = AccountAccess {
             users: Arc::clone(&users),
             configuration: Arc::clone(&configuration),
-            sessions: sessions.clone(),
-            table: table.clone(),
             defaults: Defaults {
                 fixed_cap: settings.fixed_cap,
                 ciphers: settings.ciphers,
+                root: None,
             },
             ports: Ports::new(port.clone(), udp.configured),
-            hook: settings.prepost.clone().map(Hook::new).transpose()?,
-            free_space_floor: settings.free_space_floor,
+            admit: Admit {
+                sessions: sessions.clone(),
+                table: table.clone(),
+                hook: settings.prepost.clone().map(Hook::new).transpose()?,
+                free_space_floor: settings.free_space_floor,
+            },
         };
         let udp_port = port.local_address().port();
         let context = Context::new(port, Arc::new(access));
@@ -414,10 +418,11 @@ fn remove_stale(users: &UserStore, document: &Document) {
     let defaults = Defaults {
         fixed_cap: None,
         ciphers: Vec::new(),
+        root: None,
     };
     for user in users.iter() {
         // Who may not upload has left nothing.
-        let Ok(policy) = Policy::of(document, user, None, Wish::Upload, &defaults) else {
+        let Ok(policy) = Policy::decide(document, user, None, Wish::Upload, &defaults) else {
             continue;
         };
         // One that cannot be opened is in the log already.

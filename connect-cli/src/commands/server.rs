@@ -1,12 +1,9 @@
 //! `server start` and `server session`.
 
-use std::{env, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use fasp_net::control::external;
-use fasp_server::{
-    Server, ServerSettings, log,
-    state::StateDir,
-};
+use fasp_server::{Server, ServerSettings, log, state::StateDir};
 use serde::Serialize;
 
 use super::{
@@ -14,7 +11,6 @@ use super::{
     signals::{Signals, Wish},
 };
 use crate::{
-    args::ServerSessionArgs,
     error::CommandError,
     exit::ExitStatus,
     resolve::{self, LogDestination},
@@ -98,17 +94,20 @@ async fn serve(ui: &Ui, settings: ServerSettings) -> Result<(), CommandError> {
     }
 }
 
-pub(super) fn session(args: &ServerSessionArgs) -> Result<(), CommandError> {
-    let home = env::var_os("HOME")
-        .map(PathBuf::from)
-        .filter(|home| home.is_absolute())
-        .unwrap_or_else(|| PathBuf::from("/"));
-    let user = env::var("USER").unwrap_or_default();
-    let udp_port = (args.udp_port != 0).then_some(args.udp_port);
+pub(super) fn session(settings: resolve::SessionSettings) -> Result<(), CommandError> {
+    let resolve::SessionSettings {
+        external: settings,
+        log,
+    } = settings;
+    if let Some((directory, format)) = log {
+        let state = Arc::new(StateDir::open(&directory)?);
+        // A file that cannot be read is told to the client, and logged with the usual settings.
+        let logged = settings.conf.log_settings().unwrap_or_default();
+        log::install_in_file(format, state, logged)?;
+    }
     super::on_runtime(|runtime| {
         runtime.block_on(async {
-            let control = external::far_side();
-            fasp_server::serve_external(control, user, home, udp_port).await?;
+            fasp_server::serve_external(external::far_side(), settings).await?;
             Ok(())
         })
     })
