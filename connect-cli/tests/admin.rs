@@ -116,6 +116,39 @@ fn a_server_obeys_the_file_in_its_state_directory_and_reads_it_again_when_asked(
 }
 
 #[test]
+fn the_log_is_switched_on_and_off_while_the_server_runs() {
+    let bed = support::Bed::new();
+    bed.add_user("lea", &[]);
+    let conf = |bed: &support::Bed, level: &str| {
+        let text =
+            format!("<CONF><default><logging><level>{level}</level></logging></default></CONF>");
+        fs::write(bed.path("state/aspera.conf"), text).unwrap();
+    };
+    conf(&bed, "disable");
+    let server = bed.serve_in(&["sh", "-c", "exec \"$0\" \"$@\" --log-file"]);
+    let site = Site { bed, server };
+    site.bed.file("f", 10);
+    let starts = || {
+        site.lea(&["upload", "--overwrite", "always", "f", "HOST:"])
+            .assert_success();
+        let log = fs::read_to_string(site.path("state/server.log")).unwrap();
+        log.matches("FASP Session Start").count()
+    };
+    assert_eq!(starts(), 0);
+    conf(&site.bed, "log");
+    let server = Pid::from_raw(i32::try_from(site.server.id()).unwrap()).unwrap();
+    kill_process(server, Signal::HUP).unwrap();
+    let began = Instant::now();
+    while starts() == 0 {
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+    conf(&site.bed, "disable");
+    admin(&site, &["reload"]).assert_success();
+    let before = starts();
+    assert_eq!(starts(), before);
+}
+
+#[test]
 fn a_refused_policy_is_told() {
     let site = Site::new();
     site.bed.file("f", 10);

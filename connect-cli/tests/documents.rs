@@ -13,9 +13,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
+    process::Command,
 };
 
-use connect_cli::exit::ExitStatus;
+use clap::Parser as _;
+use connect_cli::{args::Cli, exit::ExitStatus};
 use fasp_core::{ErrorCode, Fault};
 use fasp_net::transfer::advice;
 use sources::{document, rows, rust_files, workspace};
@@ -218,4 +220,34 @@ fn tests() -> BTreeMap<String, String> {
         "few tests were found: is the search broken?"
     );
     tests
+}
+
+/// The unit for systemd starts the program with what it takes, and systemd understands it where there is one.
+#[test]
+fn the_unit_for_systemd_is_one() {
+    let unit = workspace().join("docs/connect-server.service");
+    let text = fs::read_to_string(unit).unwrap();
+    let start = text
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    Cli::try_parse_from(start.unwrap().split_whitespace()).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let here = temp.path().join("connect-server.service");
+    // The program and the account are not on this machine.
+    let text = text
+        .replace("/usr/bin/connect-cli", env!("CARGO_BIN_EXE_connect-cli"))
+        .replace("User=connect-server", "User=root");
+    fs::write(&here, text).unwrap();
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&here)
+        .output();
+    match verified {
+        Ok(verified) => {
+            let said = String::from_utf8_lossy(&verified.stderr);
+            let about_us = said.lines().find(|line| line.contains("connect-server"));
+            assert_eq!(about_us, None, "{said}");
+        }
+        Err(_) => println!("SKIPPED: no systemd-analyze here"),
+    }
 }

@@ -18,7 +18,7 @@ use std::{
 
 use support::{
     Bed, PASSWORD, Site, assert_nothing_final, names,
-    namespace::{inside, is_root, site_in_namespace},
+    namespace::{inside, is_root, serve_in_namespace, site_in_namespace},
     skipped,
 };
 
@@ -206,6 +206,49 @@ fn a_full_disk_has_its_code_and_leaves_nothing_half_written() {
         fs::read(inside(&site).join("small")).unwrap().len(),
         100_000
     );
+}
+
+/// Rule D-12: an upload ends while the disk still has what has to stay free, and what is there of it can be continued.
+#[test]
+fn d12_an_upload_that_is_under_way_ends_where_the_space_that_has_to_stay_free_begins() {
+    let bed = Bed::new();
+    bed.add_user("lea", &[]);
+    let floor = "exec \"$0\" \"$@\" --free-space-floor 48M";
+    let mount = format!("mount -t tmpfs -o size=64m none root && {floor}");
+    let Some(server) = serve_in_namespace(&bed, &mount) else {
+        return;
+    };
+    let site = Site { bed, server };
+    site.bed.file("big", 60_000_000);
+    site.bed.file("small", 100_000);
+    // Two seconds to the floor and eight to the end of the file: the disk itself is never full.
+    let run = site.lea(&["upload", "--json", "-l", "60m", "big", "HOST:"]);
+    assert_eq!(run.status, 1, "{}", run.out);
+    let events: Vec<serde_json::Value> = run
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let has_moved = |event: &&serde_json::Value| {
+        event["event"] == "progress" && event["bytes_done"].as_u64() > Some(1_000_000)
+    };
+    assert!(events.iter().any(|event| has_moved(&event)), "{}", run.out);
+    let error = events.last().unwrap();
+    assert_eq!(
+        (&error["event"], &error["code"], &error["symbol"]),
+        (&"error".into(), &25.into(), &"NO_SPACE_LEFT".into()),
+        "{error}"
+    );
+    let hint = "free space on the target and run the same command again";
+    assert_eq!(error["hint"], hint, "{error}");
+    assert_nothing_final(&inside(&site));
+    // There is less than the floor, so nothing begins; with what is unfinished out of the way, something does.
+    site.lea(&["upload", "small", "HOST:"])
+        .assert_refused(1, 25);
+    for name in names(&inside(&site)) {
+        fs::remove_file(inside(&site).join(name)).unwrap();
+    }
+    site.lea(&["upload", "small", "HOST:"]).assert_success();
 }
 
 #[test]

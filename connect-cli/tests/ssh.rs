@@ -7,158 +7,9 @@
 
 mod support;
 
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs;
 
-use support::{Bed, PROGRAM, Run, skipped};
-
-/// How long daemons may take to start.
-const STARTED: Duration = Duration::from_secs(10);
-
-/// Ended with the test.
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended, which the test has noticed then.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// An sshd that knows one key, whose sessions find this build of the program, and an agent that has the key.
-struct SshBed {
-    bed: Bed,
-    port: u16,
-    socket: PathBuf,
-    _sshd: Daemon,
-    agent: Daemon,
-}
-
-fn program(name: &str) -> Option<PathBuf> {
-    let found = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
-        .iter()
-        .map(|dir| Path::new(dir).join(name))
-        .find(|path| path.exists());
-    if found.is_none() {
-        skipped(&format!("no {name} here"));
-    }
-    found
-}
-
-fn generate(path: &Path) {
-    let made = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-        .arg(path)
-        .status();
-    assert!(made.unwrap().success());
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < STARTED, "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-impl SshBed {
-    /// Nothing, and a loud word, where OpenSSH is not installed.
-    fn new() -> Option<Self> {
-        let sshd = program("sshd")?;
-        let agent = program("ssh-agent")?;
-        let (_ssh, add) = (program("ssh")?, program("ssh-add")?);
-        let bed = Bed::new();
-        let socket = bed.path("agent");
-        let agent = Command::new(agent)
-            .args(["-D", "-a"])
-            .arg(&socket)
-            .stdout(Stdio::null())
-            .spawn();
-        let agent = Daemon(agent.unwrap());
-        wait_until("the agent did not start", || socket.exists());
-        generate(&bed.path("host_key"));
-        generate(&bed.path("id"));
-        let added = Command::new(add)
-            .args(["-q"])
-            .arg(bed.path("id"))
-            .env("SSH_AUTH_SOCK", &socket)
-            .status();
-        assert!(added.unwrap().success());
-        fs::rename(bed.path("id.pub"), bed.path("authorized_keys")).unwrap();
-        // From here on the agent alone has it.
-        fs::remove_file(bed.path("id")).unwrap();
-        let (sshd, port) = start(&sshd, &bed);
-        Some(Self {
-            bed,
-            port,
-            socket,
-            _sshd: sshd,
-            agent,
-        })
-    }
-
-    fn run(&self, words: &[&str]) -> Run {
-        let known = self.bed.path("known");
-        let mut client = self.bed.program(words);
-        client
-            .args([
-                "--ssh",
-                "-P",
-                &self.port.to_string(),
-                "--ssh-arg=-F/dev/null",
-            ])
-            .arg(format!(
-                "--ssh-arg=-oUserKnownHostsFile={}",
-                known.display()
-            ))
-            .arg("--ssh-arg=-oStrictHostKeyChecking=accept-new")
-            .arg("--ssh-arg=-oBatchMode=yes")
-            .env("SSH_AUTH_SOCK", &self.socket);
-        Run::of(client.spawn().unwrap())
-    }
-}
-
-fn start(sshd: &Path, bed: &Bed) -> (Daemon, u16) {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    fs::create_dir(bed.path("bin")).unwrap();
-    symlink(PROGRAM, bed.path("bin/connect-cli")).unwrap();
-    let path = |name: &str| bed.path(name).display().to_string();
-    let config = format!(
-        "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
-         PermitRootLogin yes\nPasswordAuthentication no\nSetEnv PATH={}:/usr/bin:/bin\n",
-        path("host_key"),
-        path("authorized_keys"),
-        path("bin"),
-    );
-    fs::write(bed.path("sshd_config"), config).unwrap();
-    // The privilege separation directory a packaged sshd expects; its init script makes it otherwise.
-    drop(fs::create_dir_all("/run/sshd"));
-    let log = fs::File::create(bed.path("sshd.log")).unwrap();
-    let sshd = Command::new(sshd)
-        .args(["-D", "-e", "-f"])
-        .arg(bed.path("sshd_config"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn();
-    let sshd = Daemon(sshd.unwrap());
-    wait_until("sshd did not start", || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
-    (sshd, port)
-}
+use support::sshd::SshBed;
 
 #[test]
 fn a_tree_goes_through_openssh_and_comes_back_with_a_key_from_the_agent() {
@@ -254,7 +105,7 @@ fn what_ssh_or_the_far_side_says_becomes_the_error() {
     doctor.assert_refused(5, 12);
     assert!(doctor.out.contains("FAILED       SSH "), "{}", doctor.out);
     // No key any more.
-    drop(ssh.agent.0.kill());
+    ssh.stop_agent();
     let refused = ssh.run(&["upload", "f", &root]);
     refused.assert_refused(4, 19);
     assert_eq!(support::names(&ssh.bed.path("root")), [""; 0]);

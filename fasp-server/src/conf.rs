@@ -60,12 +60,13 @@ impl ConfSource {
     /// [`Error::Conf`] for a file that cannot be used.
     pub fn log_settings(&self) -> Result<LogSettings, Error> {
         let document = Document::read(self)?;
-        let usual = LogSettings::default();
-        Ok(document.map_or(usual, |(_, conf)| log_settings(&conf, usual)))
+        Ok(log_settings(document.as_ref().map(|(_, conf)| conf)))
     }
 }
 
-fn log_settings(conf: &Conf, usual: LogSettings) -> LogSettings {
+fn log_settings(conf: Option<&Conf>) -> LogSettings {
+    let usual = LogSettings::default();
+    let Some(conf) = conf else { return usual };
     let said = |record: &Record, name: &str| {
         let setting = lookup(conf, record, name).ok()?;
         setting.value.filter(|_| setting.origin != Origin::BuiltIn)
@@ -162,6 +163,11 @@ impl Document {
             trunks: Trunk::all(&conf),
             conf: Some(conf),
         })
+    }
+
+    /// Returns what it says about the server's log.
+    pub(crate) fn log_settings(&self) -> LogSettings {
+        log_settings(self.conf.as_ref())
     }
 
     /// Returns the virtual link of a number, if it is on.

@@ -25,6 +25,7 @@
 mod access;
 pub mod admin;
 mod admission;
+mod admit;
 mod conf;
 mod error;
 mod external;
@@ -47,5 +48,5 @@ mod vlink;
 
 pub use conf::{ConfSource, LogSettings};
 pub use error::Error;
-pub use external::{USUAL_UDP_PORTS, serve_external};
+pub use external::{ExternalSettings, USUAL_UDP_PORTS, own_name, serve_external};
 pub use server::{Server, ServerSettings};

@@ -30,10 +30,12 @@ use crate::{
     Error,
     access::AccountAccess,
     admin::{self, AdminSocket},
+    admit::Admit,
     conf::{ConfSource, Configuration, Document},
     hook::Hook,
     limits::SessionRegistry,
     listen::{UdpPlan, bind},
+    log::LogControl,
     policy::{Defaults, Policy, Wish},
     ports::Ports,
     sessions::SessionTable,
@@ -48,7 +50,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// What clients are told then.
 const SHUTTING_DOWN: &str = "the server is shutting down";
 /// How often virtual links look at the clock: what they carry may depend on the time of day.
-const CLOCK: Duration = Duration::from_secs(5);
+pub(crate) const CLOCK: Duration = Duration::from_secs(5);
 /// Age of a temporary file that nobody works on any more (rule D-9).
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -74,6 +76,8 @@ pub struct ServerSettings {
     pub free_space_floor: Option<u64>,
     /// What peers that have not logged in may use.
     pub limits: Limits,
+    /// The log, when it is to obey `aspera.conf` again after a reload.
+    pub log: Option<LogControl>,
 }
 
 impl ServerSettings {
@@ -89,6 +93,7 @@ impl ServerSettings {
             prepost: None,
             free_space_floor: None,
             limits: Limits::default(),
+            log: None,
         }
     }
 }
@@ -140,15 +145,18 @@ impl Server {
         let access = AccountAccess {
             users: Arc::clone(&users),
             configuration: Arc::clone(&configuration),
-            sessions: sessions.clone(),
-            table: table.clone(),
             defaults: Defaults {
                 fixed_cap: settings.fixed_cap,
                 ciphers: settings.ciphers,
+                root: None,
             },
             ports: Ports::new(port.clone(), udp.configured),
-            hook: settings.prepost.clone().map(Hook::new).transpose()?,
-            free_space_floor: settings.free_space_floor,
+            admit: Admit {
+                sessions: sessions.clone(),
+                table: table.clone(),
+                hook: settings.prepost.clone().map(Hook::new).transpose()?,
+                free_space_floor: settings.free_space_floor,
+            },
         };
         let udp_port = port.local_address().port();
         let context = Context::new(port, Arc::new(access));
@@ -180,6 +188,7 @@ impl Server {
                 sessions: sessions.clone(),
                 table,
                 configuration,
+                log: settings.log,
                 lock: Arc::downgrade(&lock),
                 drain,
             }
@@ -260,6 +269,7 @@ struct Running {
     sessions: SessionRegistry,
     table: SessionTable,
     configuration: Arc<Configuration>,
+    log: Option<LogControl>,
     lock: Weak<Mutex<Option<ServerLock>>>,
     drain: watch::Sender<bool>,
 }
@@ -309,6 +319,9 @@ impl Running {
                 let read = tokio::task::spawn_blocking(move || configuration.reload());
                 let result = match read.await {
                     Ok(Ok(document)) => {
+                        if let Some(log) = &self.log {
+                            log.apply(document.log_settings());
+                        }
                         self.table.set_document(document);
                         Ok(())
                     }
@@ -405,10 +418,11 @@ fn remove_stale(users: &UserStore, document: &Document) {
     let defaults = Defaults {
         fixed_cap: None,
         ciphers: Vec::new(),
+        root: None,
     };
     for user in users.iter() {
         // Who may not upload has left nothing.
-        let Ok(policy) = Policy::of(document, user, None, Wish::Upload, &defaults) else {
+        let Ok(policy) = Policy::decide(document, user, None, Wish::Upload, &defaults) else {
             continue;
         };
         // One that cannot be opened is in the log already.

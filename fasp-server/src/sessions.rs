@@ -19,7 +19,7 @@ use transfer_spec::Direction;
 use crate::{
     conf::Document,
     users::UserName,
-    vlink::{Bounds, Link, week_time},
+    vlink::{Bounds, Link, ways, week_time},
 };
 
 /// Facts of a session that do not change.
@@ -66,6 +66,8 @@ struct Table {
 pub(crate) struct LinkState {
     pub(crate) id: u8,
     pub(crate) name: String,
+    /// Of a link with a capacity for each direction.
+    pub(crate) direction: Option<Direction>,
     pub(crate) capacity: Rate,
     pub(crate) used: Rate,
     pub(crate) sessions: usize,
@@ -112,7 +114,7 @@ impl SessionTable {
         };
         if let Some(trunk) = live.facts.trunk {
             let link = table.links.entry(trunk).or_default();
-            link.join(id.0, live.bounds(), now);
+            link.join(id.0, live.facts.direction, live.bounds(), now);
         }
         table.sessions.insert(id.0, live);
         table.share(now);
@@ -173,20 +175,23 @@ impl SessionTable {
             .collect()
     }
 
-    /// Returns every virtual link that is on.
+    /// Returns every virtual link that is on, and each direction of one that has a capacity for each.
     pub(crate) fn links(&self) -> Vec<LinkState> {
         let table = self.table();
         let time = week_time();
         let trunks = table.document.trunks.iter().filter(|trunk| trunk.is_on);
         trunks
-            .map(|trunk| {
+            .flat_map(|trunk| ways(trunk.is_each_way).iter().map(move |way| (trunk, *way)))
+            .map(|(trunk, direction)| {
                 let link = table.links.get(&trunk.id);
+                let (sessions, used) = link.map(|link| link.used(direction)).unwrap_or_default();
                 LinkState {
                     id: trunk.id,
                     name: trunk.name.clone(),
+                    direction,
                     capacity: trunk.capacity.at(time),
-                    used: link.map(Link::used).unwrap_or_default(),
-                    sessions: link.map(Link::count).unwrap_or_default(),
+                    used,
+                    sessions,
                 }
             })
             .collect()
@@ -282,14 +287,15 @@ impl Table {
         for (id, link) in &mut self.links {
             match self.document.trunk(*id) {
                 Some(trunk) => {
-                    let shares = link.share(trunk.capacity.at(time), now);
+                    let capacity = trunk.capacity.at(time);
+                    let shares = link.share(capacity, trunk.is_each_way, now);
                     changed.extend(shares.into_iter().map(|(id, rate)| (id, Some(rate))));
                 }
                 // Taken out of the file, or switched off, while sessions are on it.
                 None => changed.extend(link.release().into_iter().map(|id| (id, None))),
             }
         }
-        self.links.retain(|_, link| link.count() > 0);
+        self.links.retain(|_, link| !link.is_empty());
         for (id, share) in changed {
             if let Some(live) = self.sessions.get_mut(&id) {
                 live.share = share;

@@ -129,8 +129,17 @@ impl StateDir {
             .is_some_and(|current| current.is_same_file(ours)))
     }
 
-    /// Moves a log out of the way: `server.log` becomes `server.log.1`, and so on up to `kept`.
+    /// Moves a log out of the way: `server.log` becomes `server.log.1`, and so on up to `kept`; with 0 it is removed.
     pub(crate) fn rotate_log(&self, name: &str, kept: u32) -> Result<(), Error> {
+        // The oldest that is kept, more where more were kept before, or the log itself.
+        for number in kept.. {
+            let old = log_name(name, number);
+            match rustix::fs::unlinkat(&self.dir, &old, AtFlags::empty()) {
+                Ok(()) => {}
+                Err(Errno::NOENT) => break,
+                Err(errno) => return Err(io_error("remove", self.path.join(old))(errno)),
+            }
+        }
         for number in (0..kept).rev() {
             let (old, new) = (log_name(name, number), log_name(name, number + 1));
             match rustix::fs::renameat(&self.dir, &old, &self.dir, &new) {

@@ -230,7 +230,7 @@ impl Read<'_, '_> {
     fn access(&self) -> Result<Access> {
         let docroot = self.text("absolute")?;
         let patterns = self.sourced("file_restriction", |value| match value {
-            Some(Value::List(items)) => items.iter().map(|item| pattern(item)).collect(),
+            Some(Value::List(items)) => items.iter().map(|item| Pattern::parse(item)).collect(),
             _ => Vec::new(),
         })?;
         match (docroot.value.is_some(), patterns.value.is_empty()) {
@@ -245,10 +245,13 @@ impl Read<'_, '_> {
     }
 }
 
-fn pattern(item: &str) -> Pattern {
-    let glob = item.strip_prefix('!');
-    Pattern {
-        glob: glob.unwrap_or(item).to_owned(),
-        is_rejecting: glob.is_some(),
+impl Pattern {
+    /// Takes an item of a list of restrictions.
+    pub fn parse(item: &str) -> Self {
+        let glob = item.strip_prefix('!');
+        Self {
+            glob: glob.unwrap_or(item).to_owned(),
+            is_rejecting: glob.is_some(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use fasp_core::Rate;
 
 use crate::conf::{Conf, Record};
-use crate::resolve::lookup;
+use crate::resolve::{Origin, lookup};
 use crate::schema::Value;
 
 /// A virtual link.
@@ -17,6 +17,9 @@ pub struct Trunk {
     pub is_on: bool,
     /// What it carries.
     pub capacity: Schedule,
+    /// It carries that in each direction; else both share it. Of `trunk_ignore_direction` only a `false` that somebody
+    /// wrote says so: sessions of one link stay below its capacity together where nobody says anything.
+    pub is_each_way: bool,
 }
 
 impl Trunk {
@@ -37,6 +40,9 @@ impl Trunk {
             name: text("trunk_name"),
             is_on: value("trunk_on") == Some(Value::Bool(true)),
             capacity: Schedule::parse(&text("trunk_capacity")).unwrap_or_default(),
+            is_each_way: lookup(conf, &record, "trunk_ignore_direction").is_ok_and(|setting| {
+                setting.origin != Origin::BuiltIn && setting.value == Some(Value::Bool(false))
+            }),
         })
     }
 

@@ -168,6 +168,7 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     (Section::Trunks, "trunk_name", Obeyed::Yes),
     (Section::Trunks, "trunk_on", Obeyed::Yes),
     (Section::Trunks, "trunk_capacity", Obeyed::Yes),
+    (Section::Trunks, "trunk_ignore_direction", Obeyed::Yes),
     // Encryption.
     (
         Section::Default,
@@ -261,7 +262,7 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     ),
 ];
 
-const LOG: &str = "for the server's one log, when it starts";
+const LOG: &str = "for the server's one log";
 const TOKENS: &str = "where it asks for a token, transfers are refused";
 const PROVIDERS: &str = "nobody is asked: transfers are refused";
 const FIXED: &str = "fixed needs a cap as well: of the target rate, or --fixed-policy-cap";

@@ -186,9 +186,40 @@ pub struct ServerStartArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  ssh host connect-cli server session")]
+  ssh host connect-cli server session
+  ForceCommand /usr/bin/connect-cli server session --conf /etc/connect/aspera.conf")]
 pub struct ServerSessionArgs {
-    /// The UDP port for data; 0 takes a free one, if possible of 33001 to 33100
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    /// The UDP port for data; 0 takes a free one
+    #[arg(
+        help = "The UDP port for data; 0 takes the first free one from what aspera.conf says, else of 33001 to 33100, else any",
+        long,
+        value_name = "PORT",
+        default_value_t = 0
+    )]
     pub udp_port: u16,
+    /// The configuration to obey
+    #[arg(
+        help = "The aspera.conf to obey [default: /opt/aspera/etc/aspera.conf, else aspera.conf in the state directory, for root the other way round]",
+        long,
+        value_name = "FILE"
+    )]
+    pub conf: Option<PathBuf>,
+    /// The highest rate of a session with policy 'fixed', which does not make room for others
+    #[arg(long, value_name = "RATE")]
+    pub fixed_policy_cap: Option<Rate>,
+    /// A program to run before and after each session and after each file; its answer decides whether a session begins
+    #[arg(long, value_name = "FILE")]
+    pub prepost: Option<PathBuf>,
+    /// Refuse and end uploads where less than this is free, such as 10G
+    #[arg(long, value_name = "SIZE", value_parser = value::bytes)]
+    pub free_space_floor: Option<u64>,
+    /// Write a log to server.log in the state directory; there is none otherwise
+    #[arg(long)]
+    pub log_file: bool,
+    /// Write the log as JSON, one object per line
+    #[arg(long, requires = "log_file")]
+    pub json_log: bool,
+    /// Where the server keeps its files.
+    #[command(flatten)]
+    pub state: StateArgs,
 }

@@ -138,11 +138,13 @@ fn text(status: &ServerStatus) -> String {
         text += &table(&rows);
     }
     if !status.vlinks.is_empty() {
-        let mut rows = vec![["VLINK", "NAME", "CAPACITY", "USED", "SESSIONS"].map(str::to_owned)];
+        let mut rows =
+            vec![["VLINK", "NAME", "WAY", "CAPACITY", "USED", "SESSIONS"].map(str::to_owned)];
         rows.extend(status.vlinks.iter().map(|link| {
             [
                 link.id.to_string(),
                 fasp_net::event::ShownText::from(link.name.as_str()).to_string(),
+                link.direction.clone().unwrap_or_else(|| "both".to_owned()),
                 shown(link.capacity_kbps),
                 shown(link.used_kbps),
                 link.sessions.to_string(),

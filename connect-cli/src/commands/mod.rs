@@ -65,7 +65,9 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
             ServerCommand::Start(args) => {
                 server::start(ui, &resolve::server_settings(&args, variable)?)
             }
-            ServerCommand::Session(args) => server::session(&args),
+            ServerCommand::Session(args) => {
+                server::session(resolve::session_settings(&args, variable)?)
+            }
             ServerCommand::User(user) => user::run(ui, user.command),
             ServerCommand::Status(args) => admin::status(ui, &args),
             ServerCommand::Sessions(args) => admin::sessions(ui, args.command),

@@ -1,13 +1,9 @@
 //! `server start` and `server session`.
 
-use std::{env, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use fasp_net::control::external;
-use fasp_server::{
-    Server, ServerSettings,
-    log::{self, LogFile},
-    state::StateDir,
-};
+use fasp_server::{Server, ServerSettings, log, state::StateDir};
 use serde::Serialize;
 
 use super::{
@@ -15,7 +11,6 @@ use super::{
     signals::{Signals, Wish},
 };
 use crate::{
-    args::ServerSessionArgs,
     error::CommandError,
     exit::ExitStatus,
     resolve::{self, LogDestination},
@@ -33,16 +28,12 @@ struct Listening<'a> {
 pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), CommandError> {
     let state = Arc::new(StateDir::open(&settings.state)?);
     let logged = settings.conf.log_settings()?;
-    match (settings.log_destination, logged.level) {
-        (_, None) => {}
-        (LogDestination::StandardError, Some(level)) => {
-            log::install_on_stderr(settings.log_format, level)?;
+    let log = match settings.log_destination {
+        LogDestination::StandardError => log::install_on_stderr(settings.log_format, logged)?,
+        LogDestination::File => {
+            log::install_in_file(settings.log_format, Arc::clone(&state), logged)?
         }
-        (LogDestination::File, Some(level)) => {
-            let file = LogFile::with_settings(Arc::clone(&state), logged)?;
-            log::install_in_file(settings.log_format, level, file)?;
-        }
-    }
+    };
     super::on_runtime(|runtime| {
         let settings = ServerSettings {
             listen: settings.listen,
@@ -51,6 +42,7 @@ pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), C
             udp_ports: settings.udp_ports.clone(),
             prepost: settings.prepost.clone(),
             free_space_floor: settings.free_space_floor,
+            log: Some(log),
             ..ServerSettings::new(state)
         };
         runtime.block_on(serve(ui, settings))
@@ -102,17 +94,20 @@ async fn serve(ui: &Ui, settings: ServerSettings) -> Result<(), CommandError> {
     }
 }
 
-pub(super) fn session(args: &ServerSessionArgs) -> Result<(), CommandError> {
-    let home = env::var_os("HOME")
-        .map(PathBuf::from)
-        .filter(|home| home.is_absolute())
-        .unwrap_or_else(|| PathBuf::from("/"));
-    let user = env::var("USER").unwrap_or_default();
-    let udp_port = (args.udp_port != 0).then_some(args.udp_port);
+pub(super) fn session(settings: resolve::SessionSettings) -> Result<(), CommandError> {
+    let resolve::SessionSettings {
+        external: settings,
+        log,
+    } = settings;
+    if let Some((directory, format)) = log {
+        let state = Arc::new(StateDir::open(&directory)?);
+        // A file that cannot be read is told to the client, and logged with the usual settings.
+        let logged = settings.conf.log_settings().unwrap_or_default();
+        log::install_in_file(format, state, logged)?;
+    }
     super::on_runtime(|runtime| {
         runtime.block_on(async {
-            let control = external::far_side();
-            fasp_server::serve_external(control, user, home, udp_port).await?;
+            fasp_server::serve_external(external::far_side(), settings).await?;
             Ok(())
         })
     })

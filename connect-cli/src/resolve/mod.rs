@@ -17,7 +17,8 @@ pub use self::{
     log::log_directory,
     rules::ListFile,
     server::{
-        LogDestination, NewUser, ServerSettings, new_user, server_settings, state_path, user_store,
+        LogDestination, NewUser, ServerSettings, SessionSettings, new_user, server_settings,
+        session_settings, state_path, user_store,
     },
     transfer::{
         Carrier, Listing, LocalSource, NewHostKeys, Retry, Server, TransferRequest, Work, doctor,

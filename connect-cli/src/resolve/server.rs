@@ -12,16 +12,16 @@ use std::{
 use aspera_conf::store::SERVER_FILE;
 use fasp_core::Rate;
 use fasp_server::{
-    ConfSource,
+    ConfSource, ExternalSettings,
     log::LogFormat,
-    operator_file,
+    operator_file, own_name,
     state::StateDir,
     users::{AuthorizedKey, Permissions, User, UserRoot, UserStore},
 };
 
 use super::log::state_home;
 use crate::{
-    args::{ServerStartArgs, StateArgs, UserAddArgs},
+    args::{ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs},
     error::CommandError,
 };
 
@@ -58,6 +58,15 @@ pub struct ServerSettings {
     pub log_format: LogFormat,
     /// Where they go.
     pub log_destination: LogDestination,
+}
+
+/// What serving one client over standard input and output needs.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// Whom to serve, and with which rules.
+    pub external: ExternalSettings,
+    /// The state directory of the log and how it is written, if there is to be one.
+    pub log: Option<(PathBuf, LogFormat)>,
 }
 
 /// Where a server's log goes.
@@ -127,24 +136,83 @@ pub fn server_settings(
         listen: args.listen,
         conf: conf_source(args.conf.as_deref(), &state),
         udp_ports: args.udp_ports.clone(),
-        prepost: args
-            .prepost
-            .as_deref()
-            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+        prepost: args.prepost.as_deref().map(absolute),
         free_space_floor: args.free_space_floor,
         state,
         fixed_policy_cap: args.fixed_policy_cap,
-        log_format: if args.json_log {
-            LogFormat::Json
-        } else {
-            LogFormat::Text
-        },
+        log_format: log_format(args.json_log),
         log_destination: if args.log_file {
             LogDestination::File
         } else {
             LogDestination::StandardError
         },
     })
+}
+
+/// Returns what `server session` needs.
+///
+/// # Errors
+///
+/// When the account has a name that cannot be one, or its log nowhere to be.
+pub fn session_settings(
+    args: &ServerSessionArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<SessionSettings, CommandError> {
+    let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
+    let state = state_path(&args.state, &variable);
+    let home = variable("HOME").map(PathBuf::from);
+    let home = home.filter(|home| home.is_absolute());
+    Ok(SessionSettings {
+        external: ExternalSettings {
+            user: own_name(text("USER").as_deref())?,
+            home: home.unwrap_or_else(|| PathBuf::from("/")),
+            peer: text("SSH_CONNECTION").as_deref().and_then(ssh_peer),
+            conf: match &args.conf {
+                Some(file) => ConfSource::File(file.clone()),
+                None => session_conf(state.as_deref().ok()),
+            },
+            udp_port: (args.udp_port != 0).then_some(args.udp_port),
+            fixed_cap: args.fixed_policy_cap,
+            prepost: args.prepost.as_deref().map(absolute),
+            free_space_floor: args.free_space_floor,
+        },
+        log: match args.log_file {
+            true => Some((state?, log_format(args.json_log))),
+            false => None,
+        },
+    })
+}
+
+/// What an SSH server says about the connection: the client's address and port, then its own.
+fn ssh_peer(text: &str) -> Option<SocketAddr> {
+    let mut words = text.split_ascii_whitespace();
+    let address = words.next()?.parse().ok()?;
+    Some(SocketAddr::new(address, words.next()?.parse().ok()?))
+}
+
+/// For everybody but root what the machine's administrator wrote comes first: the account's own file is what the account
+/// likes it to be.
+fn session_conf(state: Option<&Path>) -> ConfSource {
+    let own = state.map(|state| state.join("aspera.conf"));
+    let mut places: Vec<_> = own
+        .into_iter()
+        .chain([PathBuf::from(SERVER_FILE)])
+        .collect();
+    if !operator_file::is_root() {
+        places.reverse();
+    }
+    ConfSource::FirstOf(places)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn log_format(is_json: bool) -> LogFormat {
+    match is_json {
+        true => LogFormat::Json,
+        false => LogFormat::Text,
+    }
 }
 
 /// Returns where a server's configuration may lie. What Aspera's own server obeys counts for a server of the whole
@@ -188,8 +256,7 @@ pub fn state_path(
 }
 
 fn docroot(path: &Path) -> Result<UserRoot, CommandError> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let root = UserRoot::new(&absolute)?;
+    let root = UserRoot::new(&absolute(path))?;
     operator_file::require_directory(root.path())?;
     Ok(root)
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod namespace;
 pub(crate) mod network;
+pub(crate) mod sshd;
 
 use std::{
     ffi::OsStr,

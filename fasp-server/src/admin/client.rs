@@ -28,10 +28,10 @@ impl<'a> AdminClient<'a> {
         let nobody = || Error::NoServer(self.state.path().to_owned());
         let stream = self.state.connect_admin().map_err(|_| nobody())?;
         let line = exchange(stream, request).map_err(|_| nobody())?;
-        match serde_json::from_slice(&line) {
-            Ok(AdminAnswer::Refused { message }) => Err(Error::Admin(message.as_str().into())),
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(nobody()),
+        match super::read(&line) {
+            Some(AdminAnswer::Refused { message }) => Err(Error::Admin(message.as_str().into())),
+            Some(answer) => Ok(answer),
+            None => Err(nobody()),
         }
     }
 }
@@ -39,9 +39,7 @@ impl<'a> AdminClient<'a> {
 fn exchange(mut stream: UnixStream, request: &AdminRequest) -> std::io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut bytes = serde_json::to_vec(request).map_err(std::io::Error::other)?;
-    bytes.push(b'\n');
-    stream.write_all(&bytes)?;
+    stream.write_all(&super::written(request)?)?;
     let mut line = Vec::new();
     BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut line)?;
     Ok(line)

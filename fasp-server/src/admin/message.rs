@@ -143,6 +143,9 @@ pub struct LinkStatus {
     pub id: u8,
     /// What people call it.
     pub name: String,
+    /// `send` or `receive`, as clients see it, of a link that has a capacity for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<String>,
     /// What it carries now, kbit/s.
     pub capacity_kbps: u64,
     /// What its sessions use, kbit/s.

@@ -7,12 +7,26 @@ mod client;
 mod message;
 mod socket;
 
+use serde::{Serialize, de::DeserializeOwned};
+
 pub use client::AdminClient;
 pub use message::{
     AdminAnswer, AdminRequest, LinkStatus, ServerStatus, SessionStatusLine, SessionSteering,
     UserStatus,
 };
 pub(crate) use socket::{AdminSocket, serve};
+
+/// Reads what the other side says in a line.
+pub(crate) fn read<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    serde_json::from_slice(line).ok()
+}
+
+/// Writes a line.
+pub(crate) fn written(said: &impl Serialize) -> std::io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(said).map_err(std::io::Error::other)?;
+    line.push(b'\n');
+    Ok(line)
+}
 
 /// The longest request, bytes.
 const MAX_REQUEST: u64 = 64 << 10;

@@ -91,13 +91,11 @@ async fn answer_one(admin: &Arc<AdminSocket>, stream: UnixStream) -> std::io::Re
     BufReader::new(read.take(MAX_REQUEST))
         .read_until(b'\n', &mut line)
         .await?;
-    let answer = match serde_json::from_slice(&line) {
-        Ok(request) => answer(admin, request).await,
-        Err(_) => refused("that is no request this server knows"),
+    let answer = match super::read(&line) {
+        Some(request) => answer(admin, request).await,
+        None => refused("that is no request this server knows"),
     };
-    let mut bytes = serde_json::to_vec(&answer).map_err(std::io::Error::other)?;
-    bytes.push(b'\n');
-    write.write_all(&bytes).await?;
+    write.write_all(&super::written(&answer)?).await?;
     write.shutdown().await
 }
 
@@ -214,6 +212,7 @@ fn status(admin: &AdminSocket) -> ServerStatus {
     let vlinks = admin.table.links().into_iter().map(|link| LinkStatus {
         id: link.id,
         name: link.name,
+        direction: link.direction.map(|way| way.name().to_owned()),
         capacity_kbps: link.capacity.kbps(),
         used_kbps: link.used.kbps(),
         sessions: link.sessions as u64,

@@ -76,6 +76,12 @@ impl LogFile {
         open.kept = settings.kept;
         Ok(log)
     }
+
+    /// Obeys the size and the count of these settings from the next line on.
+    pub fn apply(&self, settings: LogSettings) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        (open.size_max, open.kept) = (settings.size_max, settings.kept);
+    }
 }
 
 impl Write for &LogFile {

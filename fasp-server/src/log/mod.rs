@@ -15,6 +15,7 @@ use tracing_subscriber::{
     filter::{LevelFilter, filter_fn},
     fmt::MakeWriter,
     layer::SubscriberExt as _,
+    reload,
 };
 
 pub use self::{
@@ -22,7 +23,7 @@ pub use self::{
     format::LINE_MAX,
     session::{SessionRecord, SessionStatus},
 };
-use crate::Error;
+use crate::{Error, LogSettings, state::StateDir};
 
 /// Whose records a client keeps: other libraries do not know what must not be written down.
 const OUR_CRATES: [&str; 4] = ["connect_cli", "docroot", "fasp_", "transfer_spec"];
@@ -50,22 +51,72 @@ where
         .with(LevelFilter::from_level(level))
 }
 
+/// Changes what a server's log has while it is written. Clones change the same one.
+#[derive(Debug, Clone)]
+pub struct LogControl {
+    level: reload::Handle<LevelFilter, Registry>,
+    /// Where it is a file.
+    file: Option<Arc<LogFile>>,
+}
+
+impl LogControl {
+    /// Obeys these settings from now on.
+    pub fn apply(&self, settings: LogSettings) {
+        if let Some(file) = &self.file {
+            file.apply(settings);
+        }
+        // It fails for a log that is gone, which nobody reads any more.
+        self.level.reload(filter(settings)).ok();
+    }
+}
+
 /// Logs to standard error for the rest of the process.
 ///
 /// # Errors
 ///
 /// [`Error::LogInstalled`] when the process has a log already.
-pub fn install_on_stderr(format: LogFormat, level: Level) -> Result<(), Error> {
-    install(subscriber(format, level, io::stderr))
+pub fn install_on_stderr(format: LogFormat, settings: LogSettings) -> Result<LogControl, Error> {
+    controlled(format, settings, io::stderr, None)
 }
 
 /// Logs to the state directory's file for the rest of the process.
 ///
 /// # Errors
 ///
-/// [`Error::LogInstalled`] when the process has a log already.
-pub fn install_in_file(format: LogFormat, level: Level, file: LogFile) -> Result<(), Error> {
-    install(subscriber(format, level, Arc::new(file)))
+/// [`Error::LogInstalled`] when the process has a log already; as [`LogFile::open`].
+pub fn install_in_file(
+    format: LogFormat,
+    state: Arc<StateDir>,
+    settings: LogSettings,
+) -> Result<LogControl, Error> {
+    let file = Arc::new(LogFile::with_settings(state, settings)?);
+    controlled(format, settings, Arc::clone(&file), Some(file))
+}
+
+fn controlled<W>(
+    format: LogFormat,
+    settings: LogSettings,
+    writer: W,
+    file: Option<Arc<LogFile>>,
+) -> Result<LogControl, Error>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (level, handle) = reload::Layer::new(filter(settings));
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(format::LineFormat::new(format))
+        .with_writer(writer);
+    install(Registry::default().with(level).with(layer))?;
+    Ok(LogControl {
+        level: handle,
+        file,
+    })
+}
+
+fn filter(settings: LogSettings) -> LevelFilter {
+    settings
+        .level
+        .map_or(LevelFilter::OFF, LevelFilter::from_level)
 }
 
 /// Logs to two files for the rest of the process: records of the target `target` to `one`, all others of ours to

@@ -10,16 +10,19 @@ mod rates;
 mod restriction;
 mod root;
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use aspera_conf::{
     effective::{Authorization, Bandwidth, Effective, LogRule, Manifest},
     resolve::Resolver,
 };
 use fasp_core::{DatagramCipher, ErrorCode, Rate};
-use fasp_net::serve::{FileGrant, RateRules, Refusal};
-use tracing::error;
-use transfer_spec::filter::FilterRule;
+use fasp_net::{
+    control::message::Open,
+    serve::{FileGrant, RateRules, Refusal},
+};
+use tracing::{error, info};
+use transfer_spec::{Direction, FileRules, filter::FilterRule};
 
 pub(crate) use person::Identity;
 pub(crate) use root::RootPlan;
@@ -27,6 +30,14 @@ pub(crate) use root::RootPlan;
 use protection::AtRest;
 
 use crate::{conf::Document, users::User};
+
+/// Whether a path exists where these restrictions hold (feature `testing`).
+#[cfg(feature = "testing")]
+pub(crate) fn restriction_admits(patterns: &[&str], path: &[u8], looked: docroot::Looked) -> bool {
+    let pattern = |text: &&str| aspera_conf::effective::Pattern::parse(text);
+    let patterns: Vec<_> = patterns.iter().map(pattern).collect();
+    restriction::Restriction::new(&patterns).admits(path, looked)
+}
 
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +54,8 @@ pub(crate) enum Wish {
 pub(crate) struct Defaults {
     pub(crate) fixed_cap: Option<Rate>,
     pub(crate) ciphers: Vec<DatagramCipher>,
+    /// Where an account has its files for which nobody names a directory; `None` gives it none (rule P-1).
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// Everything that was decided.
@@ -76,6 +89,19 @@ pub(crate) struct ManifestPlan {
 }
 
 impl Wish {
+    pub(crate) fn of(open: &Open) -> Self {
+        match open.direction {
+            Direction::Upload => Self::Upload,
+            Direction::Download => Self::Download,
+        }
+    }
+
+    /// Whether a session asks for [`Wish::Remove`] as well.
+    pub(crate) fn removes_sources(open: &Open) -> bool {
+        let touches_sources = |files: &FileRules| !files.after.is_nothing();
+        Self::of(open) == Self::Download && open.files.as_deref().is_some_and(touches_sources)
+    }
+
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Upload => "upload",
@@ -95,11 +121,30 @@ impl Wish {
 }
 
 impl Policy {
-    /// Decides about a wish of an account.
+    /// Decides about a wish of an account, and logs when it is refused.
     ///
     /// # Errors
     /// What the client is told: that it may not, or that the server's configuration does not allow it to begin.
     pub(crate) fn of(
+        document: &Document,
+        user: &User,
+        peer: Option<IpAddr>,
+        wish: Wish,
+        defaults: &Defaults,
+    ) -> Result<Self, Refusal> {
+        Self::decide(document, user, peer, wish, defaults).inspect_err(|refusal| {
+            info!(
+                user = user.name.as_str(),
+                wish = wish.words(),
+                errcode = refusal.code.number(),
+                "refused: {}",
+                refusal.message
+            );
+        })
+    }
+
+    /// As [`Policy::of`], without a word in the log: nobody wishes for it.
+    pub(crate) fn decide(
         document: &Document,
         user: &User,
         peer: Option<IpAddr>,
@@ -123,7 +168,7 @@ impl Policy {
             Wish::Download | Wish::Remove | Wish::List => &effective.outgoing,
         };
         let filter = files::filter(&effective.files, user)?;
-        let mut root = RootPlan::of(&effective, user)?;
+        let mut root = RootPlan::of(&effective, user, defaults)?;
         if wish == Wish::Upload && !filter.is_empty() {
             // The client sends what it likes: what the rules leave out does not come in.
             root.admit_only(filter.clone());
@@ -152,7 +197,7 @@ impl Policy {
 
     fn without_file(user: &User, defaults: &Defaults) -> Result<Self, Refusal> {
         Ok(Self {
-            root: RootPlan::of_account(user)?,
+            root: RootPlan::of_account(user, defaults)?,
             rates: rates::of_account(user, defaults.fixed_cap),
             ciphers: defaults.ciphers.clone(),
             files: FileGrant::default(),

@@ -37,7 +37,7 @@ impl Identity {
         }
     }
 
-    pub(super) fn person<'a>(
+    pub(crate) fn person<'a>(
         &'a self,
         name: &'a str,
         groups: &'a [&'a str],

@@ -11,46 +11,60 @@ use fasp_net::serve::Refusal;
 use tracing::{error, info};
 use transfer_spec::Filter;
 
-use super::{ADMINISTRATOR, misconfigured, restriction::Restriction};
+use super::{ADMINISTRATOR, Defaults, misconfigured, restriction::Restriction};
 use crate::users::{User, UserRoot};
 
 /// A root that can be opened.
 #[derive(Debug)]
 pub(crate) struct RootPlan {
     pub(crate) directory: PathBuf,
+    /// Nobody named it: it is that of [`Defaults`].
+    pub(crate) is_default: bool,
     options: RootOptions,
 }
 
 impl RootPlan {
     /// The directory of an account without a file.
-    pub(super) fn of_account(user: &User) -> Result<Self, Refusal> {
-        let root = user.docroot.as_ref().ok_or_else(|| rootless(user))?;
+    pub(super) fn of_account(user: &User, defaults: &Defaults) -> Result<Self, Refusal> {
+        let account = user.docroot.as_ref().map(UserRoot::path);
+        let root = account.or(defaults.root.as_deref());
         Ok(Self {
-            directory: root.path().to_owned(),
+            directory: root.ok_or_else(|| rootless(user))?.to_owned(),
+            is_default: account.is_none(),
             options: RootOptions::default(),
         })
     }
 
     /// The directory that counts: that of the user's record in the file, that of the account, that of a group or the node.
-    /// What the file restricts, it restricts in any of them. An account with neither gets nothing (rule P-1).
-    pub(super) fn of(effective: &Effective, user: &User) -> Result<Self, Refusal> {
+    /// What the file restricts, it restricts in any of them. An account with neither gets what is for such accounts, or
+    /// nothing (rule P-1).
+    pub(super) fn of(
+        effective: &Effective,
+        user: &User,
+        defaults: &Defaults,
+    ) -> Result<Self, Refusal> {
         let account = user.docroot.as_ref().map(UserRoot::path);
+        let usual = account.or(defaults.root.as_deref());
         let (directory, restriction) = match (&effective.access, account) {
             (Access::Docroot(root), Some(account)) if root.origin != Origin::User => {
                 (account.to_owned(), None)
             }
             (Access::Docroot(root), _) => (local_path(&root.value, user)?, None),
-            (Access::Restricted(patterns), account) => (
-                account.unwrap_or_else(|| Path::new("/")).to_owned(),
+            (Access::Restricted(patterns), _) => (
+                usual.unwrap_or_else(|| Path::new("/")).to_owned(),
                 Some(Restriction::new(&patterns.value)),
             ),
-            (Access::Everything, Some(account)) => (account.to_owned(), None),
-            (Access::Everything, None) => return Err(rootless(user)),
+            (Access::Everything, _) => (usual.ok_or_else(|| rootless(user))?.to_owned(), None),
         };
         let mut options = RootOptions::default();
         options.suffixes = suffixes(&effective.files, user)?;
         options.view = restriction.map(|rule| view(&directory, rule));
-        Ok(Self { directory, options })
+        let is_named = account.is_some() || matches!(effective.access, Access::Docroot(_));
+        Ok(Self {
+            directory,
+            is_default: !is_named,
+            options,
+        })
     }
 
     /// Hides what a filter leaves out, besides what is hidden already.
@@ -175,6 +189,7 @@ mod tests {
         let mut root = RootPlan {
             directory: "/srv".into(),
             options: RootOptions::default(),
+            is_default: false,
         };
         root.admit_only(Filter::default());
         root.admit_envelopes_only();

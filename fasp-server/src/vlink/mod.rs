@@ -5,6 +5,8 @@
 
 mod allocate;
 mod clock;
+#[cfg(test)]
+mod simulated;
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +14,8 @@ use std::{
 };
 
 use fasp_core::{Rate, RatePolicy};
+
+use transfer_spec::Direction;
 
 use allocate::{Need, allocate};
 pub(crate) use clock::week_time;
@@ -40,6 +44,8 @@ pub(crate) struct Bounds {
 
 #[derive(Debug)]
 struct Member {
+    /// Which way its files go, as the client sees it.
+    direction: Direction,
     bounds: Bounds,
     share: Rate,
     /// Bytes on the wire so far, and when that was.
@@ -51,8 +57,9 @@ struct Member {
 
 impl Link {
     /// Takes a session in.
-    pub(crate) fn join(&mut self, id: u64, bounds: Bounds, now: Instant) {
+    pub(crate) fn join(&mut self, id: u64, direction: Direction, bounds: Bounds, now: Instant) {
         let member = Member {
+            direction,
             bounds,
             share: Rate::ZERO,
             counted: (0, now),
@@ -72,15 +79,16 @@ impl Link {
         std::mem::take(&mut self.members).into_keys().collect()
     }
 
-    /// How many sessions there are.
-    pub(crate) fn count(&self) -> usize {
-        self.members.len()
+    /// Whether there are no sessions.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
-    /// What all of them use together.
-    pub(crate) fn used(&self) -> Rate {
-        let bits = self.members.values().map(|m| m.used.bits_per_second());
-        Rate::from_bits_per_second(bits.sum())
+    /// How many sessions go that way, or both ways, and what they use together.
+    pub(crate) fn used(&self, way: Option<Direction>) -> (usize, Rate) {
+        let members = self.members.values().filter(|m| m.goes(way));
+        let rates: Vec<u64> = members.map(|m| m.used.bits_per_second()).collect();
+        (rates.len(), Rate::from_bits_per_second(rates.iter().sum()))
     }
 
     /// A session has sent and received this many bytes in all.
@@ -107,12 +115,30 @@ impl Link {
         }
     }
 
-    /// Shares the capacity out; returns the sessions whose share has changed.
-    pub(crate) fn share(&mut self, capacity: Rate, now: Instant) -> Vec<(u64, Rate)> {
-        let needs: Vec<_> = self.members.values().map(|m| m.need(now)).collect();
+    /// Shares the capacity out, among all or among those of each direction; returns the sessions whose share has changed.
+    pub(crate) fn share(
+        &mut self,
+        capacity: Rate,
+        is_each_way: bool,
+        now: Instant,
+    ) -> Vec<(u64, Rate)> {
+        let ways = ways(is_each_way).iter();
+        ways.flat_map(|way| self.share_one(*way, capacity, now))
+            .collect()
+    }
+
+    fn share_one(
+        &mut self,
+        way: Option<Direction>,
+        capacity: Rate,
+        now: Instant,
+    ) -> Vec<(u64, Rate)> {
+        let members = || self.members.values().filter(|m| m.goes(way));
+        let needs: Vec<_> = members().map(|m| m.need(now)).collect();
         let shares = allocate(capacity, &needs);
         let mut changed = Vec::new();
-        for ((id, member), share) in self.members.iter_mut().zip(shares) {
+        let members = self.members.iter_mut().filter(|(_, m)| m.goes(way));
+        for ((id, member), share) in members.zip(shares) {
             if differs(member.share, share) {
                 if share > member.share {
                     member.settling_until = now + SETTLING;
@@ -122,6 +148,14 @@ impl Link {
             }
         }
         changed
+    }
+}
+
+/// The groups that share one capacity: everybody, or those of each direction.
+pub(crate) fn ways(is_each_way: bool) -> &'static [Option<Direction>] {
+    match is_each_way {
+        true => &[Some(Direction::Upload), Some(Direction::Download)],
+        false => &[None],
     }
 }
 
@@ -137,6 +171,10 @@ fn differs(old: Rate, new: Rate) -> bool {
 }
 
 impl Member {
+    fn goes(&self, way: Option<Direction>) -> bool {
+        way.is_none_or(|way| way == self.direction)
+    }
+
     fn need(&self, now: Instant) -> Need {
         let Bounds { policy, min, most } = self.bounds;
         let floor = match policy {
@@ -187,7 +225,7 @@ mod tests {
                 *total += sent;
                 link.on_bytes(*id, *total, now);
             }
-            link.share(MBPS(100), now);
+            link.share(MBPS(100), false, now);
         }
         paths.iter().map(|(id, _)| link.members[id].used).collect()
     }
@@ -197,7 +235,7 @@ mod tests {
         let start = Instant::now();
         let mut link = Link::default();
         for id in 0..4 {
-            link.join(id, bounds(RatePolicy::Fair), start);
+            link.join(id, Direction::Upload, bounds(RatePolicy::Fair), start);
         }
         let all = |slow| [(0, slow), (1, MBPS(900)), (2, MBPS(900)), (3, MBPS(900))];
         let used = run(&mut link, &all(MBPS(4)), start, 10);
@@ -218,6 +256,28 @@ mod tests {
     }
 
     #[test]
+    fn directions_share_one_capacity_or_have_one_each() {
+        let start = Instant::now();
+        let mut link = Link::default();
+        for (id, direction) in [Direction::Upload, Direction::Download, Direction::Download]
+            .into_iter()
+            .enumerate()
+        {
+            link.join(id as u64, direction, bounds(RatePolicy::Fair), start);
+        }
+        let mut shares = |is_each_way| {
+            link.share(MBPS(90), is_each_way, start);
+            let kbps = link.members.values().map(|m| m.share.kbps().div_ceil(1000));
+            kbps.collect::<Vec<_>>()
+        };
+        assert_eq!(shares(false), [30, 30, 30]);
+        assert_eq!(shares(true), [90, 45, 45]);
+        assert_eq!(shares(false), [30, 30, 30]);
+        assert_eq!(link.used(Some(Direction::Download)).0, 2);
+        assert_eq!(link.used(None).0, 3);
+    }
+
+    #[test]
     fn shares_never_add_up_to_more_than_the_capacity_while_sessions_come_and_go() {
         let start = Instant::now();
         let mut link = Link::default();
@@ -226,11 +286,14 @@ mod tests {
             let now = start + Duration::from_millis(50 * n);
             let id = random.u64(0..12);
             match random.u8(0..4) {
-                0 => link.join(id, bounds(RatePolicy::ALL[random.usize(0..4)].0), now),
+                0 => {
+                    let bounds = bounds(RatePolicy::ALL[random.usize(0..4)].0);
+                    link.join(id, Direction::Download, bounds, now);
+                }
                 1 => link.leave(id),
                 _ => link.on_bytes(id, n * random.u64(0..1_000_000), now),
             }
-            link.share(MBPS(100), now);
+            link.share(MBPS(100), false, now);
             let sum: u64 = link
                 .members
                 .values()

@@ -301,6 +301,19 @@ impl Bed {
             .unwrap()
     }
 
+    /// What administrators see as soon as it is so.
+    pub(crate) async fn status_when(&self, is_so: impl Fn(&ServerStatus) -> bool) -> ServerStatus {
+        let began = std::time::Instant::now();
+        loop {
+            let status = self.status().await;
+            if is_so(&status) {
+                return status;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "{status:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn status(&self) -> ServerStatus {
         match self.ask(AdminRequest::Status).await.unwrap() {
             AdminAnswer::Status(status) => *status,

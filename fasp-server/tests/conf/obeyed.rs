@@ -75,6 +75,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("trunks trunk_name", LINK),
     ("trunks trunk_on", LINK),
     ("trunks trunk_capacity", LINK),
+    ("trunks trunk_ignore_direction", LINK),
     ("default transfer_encryption_allowed_cipher", CIPHERS),
     ("default transfer_encryption_strict_allowed_cipher", CIPHERS),
     ("default transfer_encryption_fips_mode", CIPHERS),

@@ -8,6 +8,7 @@ use fasp_net::{
     request::TransferOptions,
     transfer::{Job, LocalDestination, Transfer},
 };
+use fasp_server::admin::ServerStatus;
 use transfer_spec::{Faux, FauxSource, Location};
 
 use crate::bed::{Bed, LEA, usual};
@@ -41,7 +42,8 @@ async fn start(bed: &Bed, number: usize, policy: RatePolicy) -> Transfer {
     bed.start(LEA, job, &options).await.unwrap()
 }
 
-/// The bar: together within 5 % of the capacity, shares of policies within 20 %.
+/// What each may use adds up to the capacity, and together they do not move more. How near they come and how they share is
+/// shown on a virtual clock (`fasp-server/src/vlink/simulated.rs`): here the machine has other work as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_sessions_of_a_virtual_link_stay_at_its_capacity_and_share_by_policy() {
     let bed = Bed::new().await;
@@ -58,66 +60,82 @@ async fn ten_sessions_of_a_virtual_link_stay_at_its_capacity_and_share_by_policy
             4..8 => RatePolicy::Fair,
             _ => RatePolicy::Low,
         };
-        transfers.push((policy, start(&bed, number, policy).await));
+        transfers.push(start(&bed, number, policy).await);
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let status = bed.status().await;
+    let status = bed.status_when(|status| status.sessions.len() == 10).await;
     assert_eq!((status.vlinks.len(), status.vlinks[0].sessions), (1, 10));
     assert_eq!(status.vlinks[0].capacity_kbps, CAPACITY_KBPS);
-    // What the machine does besides costs rate, never gives any: the bounds above hold in every stretch, those below in one.
-    let mut last = Err(String::new());
-    for _ in 0..4 {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        last = stretch(&bed).await;
-        if last.is_ok() {
-            break;
-        }
-    }
-    last.unwrap();
-    // The file may change what the link carries while they run, and let it go.
+    assert_eq!(status.vlinks[0].direction, None);
+    assert_adds_up(&status, "", CAPACITY_KBPS);
+    assert_no_more_is_moved(&bed).await;
+    // The file may change what the link carries while they run,
     bed.configure(&[on, &link(CAPACITY_KBPS / 3)]).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let link = bed.status().await.vlinks[0].clone();
-    assert_eq!(link.capacity_kbps, CAPACITY_KBPS / 3);
-    assert!(link.used_kbps <= CAPACITY_KBPS / 3 * 105 / 100, "{link:?}");
+    let status = bed.status().await;
+    assert_eq!(status.vlinks[0].capacity_kbps, CAPACITY_KBPS / 3);
+    assert_adds_up(&status, "", CAPACITY_KBPS / 3);
+    // and whether both directions share it,
+    let each_way = format!("{};trunk_ignore_direction,false", link(CAPACITY_KBPS));
+    bed.configure(&[on, &each_way]).await;
+    let status = bed.status().await;
+    let ways: Vec<_> = status.vlinks.iter().map(|link| &link.direction).collect();
+    assert_eq!(
+        ways,
+        [&Some("send".to_owned()), &Some("receive".to_owned())]
+    );
+    for (link, way) in status.vlinks.iter().zip(["send", "receive"]) {
+        assert_eq!((link.capacity_kbps, link.sessions), (CAPACITY_KBPS, 5));
+        assert_adds_up(&status, way, CAPACITY_KBPS);
+    }
+    let shared = format!("{};trunk_ignore_direction,true", link(CAPACITY_KBPS));
+    bed.configure(&[on, &shared]).await;
+    assert_adds_up(&bed.status().await, "", CAPACITY_KBPS);
+    // and follow the time of day,
+    let at_night = "start=0 end=24 capacity=6000;1000";
+    let text = std::fs::read_to_string(bed.path("aspera.conf")).unwrap();
+    let number = format!(">{CAPACITY_KBPS}<");
+    bed.write_conf(&text.replace(&number, &format!(">{at_night}<")))
+        .await;
+    let status = bed.status().await;
+    assert_eq!(status.vlinks[0].capacity_kbps, 6000);
+    assert_adds_up(&status, "", 6000);
+    // and let it go.
     bed.configure(&[on]).await;
     let status = bed.status().await;
     assert!(status.vlinks.is_empty() && status.sessions.iter().all(|s| s.limit_kbps.is_none()));
-    for (_, transfer) in transfers {
+    for transfer in transfers {
         transfer.remote().cancel();
     }
 }
 
-/// Measures for some seconds. Panics where more is moved than may be; the error says where less is.
-async fn stretch(bed: &Bed) -> Result<(), String> {
-    let (before, began) = (bytes(bed).await, std::time::Instant::now());
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    let after = bytes(bed).await;
-    let elapsed = began.elapsed().as_secs_f64();
-    let mut by_policy = BTreeMap::<&str, Vec<f64>>::new();
-    for (id, (bytes, policy)) in &after {
-        let rate = (bytes - before[id].0) as f64 * 8.0 / 1000.0 / elapsed;
-        by_policy.entry(policy.as_str()).or_default().push(rate);
-    }
-    let sum: f64 = by_policy.values().flatten().sum();
-    let text = format!("{sum:.0} of {CAPACITY_KBPS} kbit/s: {by_policy:.0?}");
-    println!("{text}");
-    // File data is 1,366 bytes of 1,400, and the capacity is that of whole datagrams.
-    let of_capacity = sum / CAPACITY_KBPS as f64 / FILE_DATA;
-    assert!(of_capacity <= 1.05, "{text}");
-    let unit = CAPACITY_KBPS as f64 * FILE_DATA / (4.0 * 2.0 + 4.0 + 2.0 * 0.25);
-    let shares = [("high", 2.0), ("fair", 1.0), ("low", 0.25)];
-    let is_near = shares.iter().all(|(policy, share)| {
-        let rates = by_policy[policy].iter();
-        rates
-            .map(|rate| rate / (unit * share))
-            .all(|part| (0.8..=1.2).contains(&part))
-    });
-    (of_capacity >= 0.95 && is_near).then_some(()).ok_or(text)
+/// What the sessions of a direction, or with `""` all, may use is what the link carries; a session does not hear of what is
+/// less than half a per cent.
+fn assert_adds_up(status: &ServerStatus, way: &str, capacity: u64) {
+    let sessions = status.sessions.iter();
+    let limits = sessions
+        .filter(|session| session.direction.starts_with(way))
+        .map(|session| session.limit_kbps.unwrap());
+    let sum: u64 = limits.sum();
+    let bounds = capacity * 99 / 100 - 10..=capacity * 101 / 100;
+    assert!(bounds.contains(&sum), "{sum} of {capacity}: {status:?}");
 }
 
-/// Bytes of file data and policy of each session.
-async fn bytes(bed: &Bed) -> BTreeMap<String, (u64, String)> {
+/// Over some seconds, once they have heard of their shares.
+async fn assert_no_more_is_moved(bed: &Bed) {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (before, began) = (bytes(bed).await, std::time::Instant::now());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = bytes(bed).await;
+    let elapsed = began.elapsed().as_secs_f64();
+    let moved: Vec<u64> = after.iter().map(|(id, bytes)| bytes - before[id]).collect();
+    assert!(moved.iter().all(|bytes| *bytes > 0), "{moved:?}");
+    let rate = moved.iter().sum::<u64>() as f64 * 8.0 / 1000.0 / elapsed;
+    // File data is 1,366 bytes of 1,400, and the capacity is that of whole datagrams.
+    let part = rate / CAPACITY_KBPS as f64 / FILE_DATA;
+    assert!(part <= 1.05, "{part:.3}: {moved:?}");
+}
+
+/// Bytes of file data of each session.
+async fn bytes(bed: &Bed) -> BTreeMap<String, u64> {
     let sessions = bed.status().await.sessions.into_iter();
-    sessions.map(|s| (s.id, (s.bytes, s.policy))).collect()
+    sessions.map(|s| (s.id, s.bytes)).collect()
 }
