@@ -192,7 +192,7 @@ fn the_program_before_and_after_sessions_is_asked_and_space_is_kept_free() {
     let told = fs::read_to_string(forced.path("told")).unwrap();
     let begun = format!("Session Start started {} \n", forced.user);
     assert_eq!(told.matches(&begun).count(), 2, "{told}");
-    let Some(forced) = Forced::new("--free-space-floor 1000000T") else {
+    let Some(forced) = Forced::new("--free-space-floor 1000000000G") else {
         return;
     };
     forced.ssh.bed.file("f", 10);
@@ -215,6 +215,10 @@ fn a_file_that_cannot_be_used_lets_nothing_begin() {
     forced.run(&["ls", "127.0.0.1:/"]).assert_refused(1, 50);
     let log = fs::read_to_string(forced.path("state/server.log")).unwrap();
     assert!(log.contains("line 1, column"), "{log}");
+    // Nor one that others can write (rule P-8), nor none where one is named.
+    forced.configure(&["set_node_data;absolute,BED/root"]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o622)).unwrap();
+    forced.run(&UPLOAD).assert_refused(1, 50);
     fs::remove_file(&file).unwrap();
     forced.run(&UPLOAD).assert_refused(1, 50);
 }

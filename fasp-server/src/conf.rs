@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::{
     Error,
     log::{LOG_FILE_MAX, LOG_FILES_KEPT},
+    operator_file,
 };
 
 /// Where a server's configuration may lie.
@@ -146,11 +147,16 @@ impl Configuration {
 
 impl Document {
     fn read(source: &ConfSource) -> Result<Option<(PathBuf, Conf)>, Error> {
-        Ok(match source {
+        let read = match source {
             ConfSource::Nowhere => None,
             ConfSource::File(path) => Some((path.clone(), store::load(path)?)),
             ConfSource::FirstOf(paths) => first_of(paths)?,
-        })
+        };
+        if let Some((path, _)) = &read {
+            // Whoever can write it would decide what every account may do.
+            operator_file::require_unshared(path)?;
+        }
+        Ok(read)
     }
 
     fn load(source: &ConfSource) -> Result<Self, Error> {

@@ -37,6 +37,18 @@ pub fn read(path: &Path, limit: u64) -> Result<String, Error> {
     Ok(text)
 }
 
+/// Checks that a file belongs to us or to root and that no other account can write it (rule P-8).
+///
+/// # Errors
+///
+/// Either condition, or the operating system's reason.
+pub fn require_unshared(path: &Path) -> Result<(), Error> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io_error("open", path))?;
+    let stat = rustix::fs::fstat(&file).map_err(io_error("check", path))?;
+    require_ours(&stat, path)
+}
+
 /// Checks that a program the operator named is a regular file that can be executed, belongs to us or to root, and that no
 /// other account can write (rule P-8).
 ///
