@@ -10,7 +10,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use docroot::Identity;
 
-use super::sources::Extract;
+use super::origin::Extract;
 use super::storage::digest_of;
 
 /// Digests remembered between the question and the request for the rest, at most.

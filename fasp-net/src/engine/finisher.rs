@@ -12,7 +12,7 @@ use transfer_spec::{EmptyDirectories, FileChecksum, FileRules, SourceFate};
 
 use super::checksum::Hasher;
 use super::command::Report;
-use super::sources::Root;
+use super::origin::Root;
 use crate::Error;
 use crate::event::{Event, ShownText};
 

@@ -14,9 +14,10 @@ use transfer_spec::{FileRules, SymlinkPolicy};
 
 use super::contents;
 use super::finisher::{Aftermath, Original};
+use super::origin::{Origin, Span};
 use super::pool::{Hand, Item, Offer, Part, Pool};
 use super::sealed::Protection;
-use super::sources::{Origin, Sources, Span, failure};
+use super::sources::{Sources, failure};
 use crate::Error;
 
 /// Pages are closed at this size.

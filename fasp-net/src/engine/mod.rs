@@ -20,6 +20,8 @@ mod faux;
 mod finisher;
 mod first;
 mod lister;
+mod open_sources;
+mod origin;
 mod pool;
 mod receiver;
 mod reporter;

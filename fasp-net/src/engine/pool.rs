@@ -12,7 +12,8 @@ use transfer_spec::{FileRules, SymlinkPolicy};
 
 use super::finisher::{Aftermath, Original};
 use super::lister::{Gone, Listed, Listing};
-use super::sources::{Origin, Sources, Span};
+use super::origin::{Origin, Span};
+use super::sources::Sources;
 use crate::Error;
 
 /// Files and parts that wait, at most: the walk stops there.

@@ -8,7 +8,7 @@ use docroot::{EntryPath, Identity, SourceFile};
 use fasp_core::ErrorCode;
 use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, SUFFIX};
 
-use super::sources::Located;
+use super::origin::Located;
 use crate::control::message::ContentProtection;
 
 /// Sealed chunks that are remembered, bytes: neighbouring blocks, and those that are sent again, are cut from them.
@@ -261,7 +261,7 @@ mod tests {
     use fasp_crypt::{Cost, EnvelopeReader, KeyRing, MemoryCeiling, Passphrase};
 
     use super::*;
-    use crate::engine::sources::Root;
+    use crate::engine::origin::Root;
 
     /// Several chunks, and some of the next.
     const SIZE: usize = (33 << 20) + 12_345;

@@ -16,8 +16,10 @@ use super::checks::{Checks, Found};
 use super::command::Report;
 use super::finisher::{Arrived, Finisher, Original};
 use super::lister::{Ask, Listed, Lister, lock};
+use super::open_sources::OpenSources;
+use super::origin::Extract;
 use super::reporter::Reporter;
-use super::sources::{Extract, OpenSources, failure};
+use super::sources::failure;
 use crate::Error;
 
 /// Bytes of pages handed to the session ahead of what it has sent.
@@ -163,7 +165,7 @@ impl SenderProgram {
         let small = || {
             let asked = lock(&self.lister.asked);
             let (origin, size) = asked.get(&file)?;
-            Some(Extract::new(origin.clone(), *size))
+            Some(Extract::new(origin.clone(), *size, None))
         };
         // One that has its result is asked about no more.
         if let Some(extract) = self.open.extract(file).or_else(small) {

@@ -9,7 +9,8 @@ use docroot::{Docroot, EntryPath, MAX_PATH};
 use fasp_core::ErrorCode;
 use transfer_spec::place_of;
 
-use super::sources::{Misplaced, Root, entry_path};
+use super::origin::Root;
+use super::sources::{Misplaced, entry_path};
 
 /// The text of a list. It is kept as it was read: a list of millions of names takes its own length in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]

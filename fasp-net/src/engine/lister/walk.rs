@@ -10,9 +10,10 @@ use transfer_spec::{FauxSource, FileChecksum, SymlinkPolicy};
 use super::{Gone, Listing, Out};
 use crate::engine::faux::Content;
 use crate::engine::finisher::Original;
+use crate::engine::origin::{Located, Origin};
 use crate::engine::pool::{Item, Offer};
 use crate::engine::source_list::{ListWalk, Located as Found, SourceList};
-use crate::engine::sources::{Located, Origin, Source, Sources};
+use crate::engine::sources::{Source, Sources};
 
 impl Listing {
     pub(in crate::engine) fn run(&mut self, sources: &Sources) {
