@@ -89,15 +89,18 @@ impl KnownHosts {
         }
     }
 
-    /// Adds a key, with the host's name hashed under a fresh salt.
+    /// Adds a key, with the host's name hashed under a fresh salt; one that another program has added meanwhile stays.
     ///
     /// # Errors
-    /// [`Error::UserFile`] when the file cannot be read or replaced, or the host has a key of this type already.
+    /// [`Error::UserFile`] when the file cannot be read or replaced, or the host has another key of this type already.
     pub fn add(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), Error> {
+        if self.check(host, port, key)? == Verdict::Known {
+            return Ok(());
+        }
         if self.key_types(host, port)?.contains(&key.algorithm()) {
             return Err(user_file::user_file(
                 &self.path,
-                format!("{} has an entry of this type already", token(host, port)),
+                format!("{} has another key of this type already", token(host, port)),
             ));
         }
         let mut salt = [0; 20];

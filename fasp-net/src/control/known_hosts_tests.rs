@@ -48,6 +48,9 @@ fn h5_an_added_host_is_known_on_its_port_only_and_its_name_is_not_readable() {
     );
     let text = fs::read_to_string(hosts.path()).unwrap();
     assert!(!text.contains("example"), "{text}");
+    // Another program has seen the server for the first time too.
+    hosts.add("a.example", 33001, &key(KEY_A)).unwrap();
+    assert_eq!(fs::read_to_string(hosts.path()).unwrap(), text);
     assert!(
         hosts.add("a.example", 33001, &key(KEY_B)).is_err(),
         "one entry per type"
