@@ -166,6 +166,10 @@ struct Builder {
 impl Builder {
     fn build(mut self, text: &str) -> Result<Vec<Element>> {
         let skipped = if text.starts_with(BOM) { BOM.len() } else { 0 };
+        if text[skipped..].starts_with(BOM) {
+            // The reader would pass over a second one and count it nowhere.
+            return Err((skipped, Fault::OutsideRoot));
+        }
         let mut reader = Reader::from_str(&text[skipped..]);
         reader.config_mut().check_comments = true;
         let offset = |position: u64| usize::try_from(position).unwrap_or(usize::MAX) + skipped;
