@@ -83,13 +83,11 @@ impl OutgoingFiles {
         self.files.insert(file, File::new(size));
     }
 
-    /// The same, for a file that cannot be continued: its bytes are not those of an earlier attempt.
-    pub(crate) fn announce_anew(&mut self, file: u32, size: u64) {
-        let file_anew = File {
-            is_anew: true,
-            ..File::new(size)
-        };
-        self.files.insert(file, file_anew);
+    /// An announced file cannot be continued: its bytes are not those of an earlier attempt.
+    pub(crate) fn set_anew(&mut self, file: u32) {
+        if let Some(state) = self.files.get_mut(&file) {
+            state.is_anew = true;
+        }
     }
 
     /// Whether a file has to be sent from the start.

@@ -47,7 +47,7 @@ impl Session {
     /// The same for a file that is not what it was in an earlier attempt, so that nothing the receiver holds is of use.
     pub fn announce_anew(&mut self, file: u32, size: u64) {
         self.announce(file, size);
-        self.files_out.announce_anew(file, size);
+        self.files_out.set_anew(file);
     }
 
     /// Says that the list is complete: numbers 0 to `files - 1` were used.

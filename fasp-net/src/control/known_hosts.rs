@@ -94,14 +94,19 @@ impl KnownHosts {
     /// # Errors
     /// [`Error::UserFile`] when the file cannot be read or replaced, or the host has another key of this type already.
     pub fn add(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), Error> {
-        if self.check(host, port, key)? == Verdict::Known {
+        let mut content = self.read()?;
+        let token = token(host, port);
+        let same_type = |e: &Entry| !e.revoked && e.key.algorithm() == key.algorithm();
+        let of_same_type: Vec<_> = entries_in(&content, &token).filter(same_type).collect();
+        if of_same_type
+            .iter()
+            .any(|e| e.key.key_data() == key.key_data())
+        {
             return Ok(());
         }
-        if self.key_types(host, port)?.contains(&key.algorithm()) {
-            return Err(user_file::user_file(
-                &self.path,
-                format!("{} has another key of this type already", token(host, port)),
-            ));
+        if !of_same_type.is_empty() {
+            let text = format!("{token} has another key of this type already");
+            return Err(user_file::user_file(&self.path, text));
         }
         let mut salt = [0; 20];
         SystemRandom::new()
@@ -111,14 +116,13 @@ impl KnownHosts {
         let encoded = plain
             .to_openssh()
             .map_err(|e| user_file::user_file(&self.path, e.to_string()))?;
-        let mut content = self.read()?;
         if !content.is_empty() && !content.ends_with('\n') {
             content.push('\n');
         }
         content.push_str(&format!(
             "|1|{}|{} {encoded}\n",
             BASE64.encode(&salt),
-            BASE64.encode(hashed(&salt, &token(host, port)).as_ref()),
+            BASE64.encode(hashed(&salt, &token).as_ref()),
         ));
         user_file::write(&self.path, content.as_bytes())
     }

@@ -101,7 +101,7 @@ impl Checks {
                     .name("fasp-check".into())
                     .spawn(move || jobs.iter().for_each(|job| reader.run(job)));
                 if let Err(error) = started {
-                    // This very queue's receiver is `results`.
+                    // The other end is in here too.
                     self.found.send(Found::Nothing(error)).ok();
                     return;
                 }

@@ -501,9 +501,9 @@ impl Listing {
     }
 }
 
-pub(super) fn lock(asked: &Asked) -> std::sync::MutexGuard<'_, BTreeMap<u32, (Origin, u64)>> {
-    // The map is whole after every single call, so a panic elsewhere leaves nothing half done.
-    asked
+pub(super) fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Collections that are whole after every single call, so a panic elsewhere leaves nothing half done.
+    shared
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -54,24 +54,33 @@ impl Located {
 impl Origin {
     /// Opens what has to be as long as it was listed; nothing for what is made up.
     pub(super) fn open(&self, size: u64) -> Result<Option<SourceFile>, docroot::Error> {
-        let (file, is_version) = match self {
-            Self::Faux(_) => return Ok(None),
-            Self::File(source) => {
-                let file = source.open()?;
-                let is_version = file.attributes().size == size;
-                (file, is_version)
-            }
-            Self::Sealed(sealed) => {
-                let file = sealed.source().open()?;
-                let is_version = sealed.is_version(&file);
-                (file, is_version)
-            }
+        let Some(source) = self.source() else {
+            return Ok(None);
         };
-        if !is_version {
-            return Err(docroot::Error::SourceChanged);
-        }
+        let file = source.open()?;
+        self.require_version(&file, size)?;
         file.advise_sequential();
         Ok(Some(file))
+    }
+
+    /// Where the file lies, if there is one.
+    fn source(&self) -> Option<&Located> {
+        match self {
+            Self::File(source) => Some(source),
+            Self::Sealed(sealed) => Some(sealed.source()),
+            Self::Faux(_) => None,
+        }
+    }
+
+    /// Looks whether a file is what was listed with this size.
+    fn require_version(&self, file: &SourceFile, size: u64) -> Result<(), docroot::Error> {
+        let is_version = match self {
+            Self::Sealed(sealed) => sealed.is_version(file),
+            Self::File(_) | Self::Faux(_) => file.attributes().size == size,
+        };
+        is_version
+            .then_some(())
+            .ok_or(docroot::Error::SourceChanged)
     }
 
     /// Whether an earlier attempt had the same bytes, so that it can be continued.
@@ -90,30 +99,26 @@ impl Origin {
         content: &mut Vec<u8>,
     ) -> Result<(), docroot::Error> {
         content.resize(size as usize, 0);
-        match self {
-            // Nothing to open, as before there was anything to read.
-            _ if size == 0 => {}
-            Self::Faux(made_up) => made_up.fill(0, content),
-            Self::Sealed(sealed) => {
-                let file = match opened {
-                    Some(file) => file,
-                    None => sealed.source().open()?,
-                };
-                if !sealed.is_version(&file) {
-                    return Err(docroot::Error::SourceChanged);
-                }
-                sealed.read(&file, content, 0)?;
+        // Nothing to open where there is nothing to read.
+        if size == 0 {
+            return Ok(());
+        }
+        let file = match (opened, self.source()) {
+            (Some(file), _) => Some(file),
+            (None, Some(source)) => Some(source.open()?),
+            (None, None) => None,
+        };
+        if let Some(file) = &file {
+            self.require_version(file, size)?;
+        }
+        match (self, &file) {
+            (Self::Faux(made_up), _) => made_up.fill(0, content),
+            (Self::Sealed(sealed), Some(file)) => {
+                sealed.read(file, content, 0)?;
                 file.unchanged()?;
             }
-            Self::File(source) => {
-                let file = match opened {
-                    Some(file) => file,
-                    None => source.open()?,
-                };
-                if file.attributes().size != size || file.read_at(content, 0)? < content.len() {
-                    return Err(docroot::Error::SourceChanged);
-                }
-            }
+            (_, Some(file)) if file.read_at(content, 0)? == content.len() => {}
+            _ => return Err(docroot::Error::SourceChanged),
         }
         Ok(())
     }
@@ -188,16 +193,12 @@ impl Extract {
     /// Opens the file, which has to be as long as it was listed.
     pub(super) fn open(&self) -> Result<Extracted, docroot::Error> {
         let whole = self.span.as_ref().map_or(self.size, |span| span.whole);
-        let Some(file) = self.origin.open(whole)? else {
-            return match &self.origin {
-                Origin::Faux(content) => Ok(Extracted::Faux(*content)),
-                _ => Err(docroot::Error::NotFound),
-            };
-        };
-        Ok(match &self.origin {
-            Origin::Sealed(sealed) => Extracted::Sealed(file, Arc::clone(sealed)),
-            _ => Extracted::File(file),
-        })
+        match (&self.origin, self.origin.open(whole)?) {
+            (Origin::Faux(content), _) => Ok(Extracted::Faux(*content)),
+            (Origin::Sealed(sealed), Some(file)) => Ok(Extracted::Sealed(file, Arc::clone(sealed))),
+            (Origin::File(_), Some(file)) => Ok(Extracted::File(file)),
+            (_, None) => Err(docroot::Error::NotFound),
+        }
     }
 }
 

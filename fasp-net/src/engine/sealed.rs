@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use docroot::{EntryPath, Identity, SourceFile};
 use fasp_core::ErrorCode;
 use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, SUFFIX};
 
+use super::lister::lock;
 use super::origin::Located;
 use crate::control::message::ContentProtection;
 
@@ -244,11 +245,6 @@ impl Chunks {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Entries are put in and taken out whole: a panic elsewhere cannot leave one half there.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
