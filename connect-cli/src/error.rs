@@ -25,6 +25,9 @@ pub enum CommandError {
     /// The connection, the other side, or a file of the transfer.
     #[error(transparent)]
     Net(#[from] fasp_net::Error),
+    /// The user's settings.
+    #[error(transparent)]
+    Settings(#[from] connect_agent::Error),
     /// The configuration in aspera.conf.
     #[error(transparent)]
     Conf(#[from] aspera_conf::Error),
@@ -123,6 +126,7 @@ impl CommandError {
             Self::Arguments { .. } => ErrorCode::Usage,
             Self::Server(error) => error.code(),
             Self::Net(error) => error.code(),
+            Self::Settings(error) => error.code(),
             Self::Conf(error) => error.code(),
             Self::ConfFindings(_) => ErrorCode::BadConfiguration,
             Self::Crypt { source, .. } => {
@@ -158,6 +162,7 @@ impl CommandError {
                 ..
             }) => Some("check the path with connect-cli ls, or create it with -d".to_owned()),
             Self::Net(error) => error.hint().or_else(|| usual_advice(error.code())),
+            Self::Settings(error) => error.hint().map(str::to_owned),
             Self::Conf(error) => error.hint(),
             Self::ConfFindings(_) => {
                 Some("a weaker record or the built-in value counts in their place".to_owned())
@@ -191,6 +196,7 @@ impl CommandError {
             Self::Arguments { .. }
             | Self::Server(_)
             | Self::Net(_)
+            | Self::Settings(_)
             | Self::Conf(_)
             | Self::ConfFindings(_)
             | Self::Crypt { .. }

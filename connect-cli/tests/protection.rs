@@ -7,41 +7,15 @@
 
 mod support;
 
-use std::{fs, path::Path, process::Child};
+use std::{fs, process::Child};
 
-use support::{PASSWORD, Run, Site, content, names, wait_for, wait_for_event};
+use support::{
+    PASSWORD, Run, Site,
+    canary::{SIZES, assert_no_canary, with_canary, write_tree},
+    names, wait_for, wait_for_event,
+};
 
 const PASSPHRASE: &str = "correct horse battery staple";
-
-/// What must never be seen outside the client.
-const CANARY: &[u8; 64] = b"canary-7f1e2b0c9a4d4e6f8b1a3c5d7e9f0a2b4c6d8e0f1a3b5c7d9e1f3a5b7";
-
-/// Files of all the ways to travel: empty, in a page, as blocks in one chunk, and in several.
-const SIZES: [(&str, usize); 5] = [
-    ("empty", 0),
-    ("small", 1_000),
-    ("edge", 65_536),
-    ("one-chunk", 3_000_000),
-    ("chunks", 35_000_000),
-];
-
-/// Content with the canary at its start, somewhere inside, and at its end.
-fn with_canary(size: usize) -> Vec<u8> {
-    let mut content = content(size);
-    for at in [0, size / 2, size.saturating_sub(CANARY.len())] {
-        if let Some(place) = content.get_mut(at..at + CANARY.len()) {
-            place.copy_from_slice(CANARY);
-        }
-    }
-    content
-}
-
-fn write_tree(site: &Site) {
-    fs::create_dir(site.path("tree")).unwrap();
-    for (name, size) in SIZES {
-        fs::write(site.path(&format!("tree/{name}")), with_canary(size)).unwrap();
-    }
-}
 
 fn start(site: &Site, words: &[&str]) -> Child {
     let words = [&["upload", "--accept-new-host-key", "--protect"], words].concat();
@@ -54,20 +28,6 @@ fn start(site: &Site, words: &[&str]) -> Child {
 
 fn upload(site: &Site, words: &[&str]) -> Run {
     Run::of(start(site, words))
-}
-
-/// Looks for the canary in everything below a directory.
-fn assert_no_canary(directory: &Path) {
-    for name in names(directory) {
-        let path = directory.join(&name);
-        // A running server has a socket there.
-        if !path.is_file() {
-            continue;
-        }
-        let bytes = fs::read(path).unwrap();
-        let is_there = bytes.windows(CANARY.len()).any(|window| window == CANARY);
-        assert!(!is_there, "{name}");
-    }
 }
 
 /// Decrypts what the server has, and compares it with the sources.
@@ -179,6 +139,27 @@ fn d11_a_retry_goes_on_with_the_envelope_that_it_began() {
     decrypt.env("ASPERA_SCP_FILEPASS", PASSPHRASE);
     Run::of(decrypt.spawn().unwrap()).assert_success();
     assert!(fs::read(site.path("root/tree/large")).unwrap() == large);
+}
+
+#[test]
+fn a_file_with_a_new_name_there_is_an_envelope_by_that_name() {
+    let site = Site::new();
+    site.bed.file("f", 1_000);
+    site.bed.file("g", 2_000);
+    let names_there = || names(&site.path("root"));
+    upload(&site, &["f", "HOST:mine"]).assert_success();
+    assert_eq!(names_there(), ["mine.aspera-env"]);
+    // The second is another version of it, the third goes into a directory of that name.
+    upload(&site, &["g", "HOST:mine.aspera-env"]).assert_success();
+    assert_eq!(names_there(), ["mine.aspera-env"]);
+    let size = |name| fs::metadata(site.path(name)).unwrap().len();
+    assert_eq!(size("root/mine.aspera-env"), 2_120);
+    upload(&site, &["g", "HOST:mine"]).assert_success();
+    upload(&site, &["-d", "g", "HOST:mine"]).assert_success();
+    assert_eq!(
+        names_there(),
+        ["mine.aspera-env", "mine/", "mine/g.aspera-env"]
+    );
 }
 
 #[test]

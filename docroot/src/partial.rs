@@ -389,12 +389,20 @@ impl Partial {
         ))
     }
 
-    /// Returns what tells this file from others; the size is what was written so far.
+    /// Returns what the file is now; the size is what was written so far.
     ///
     /// # Errors
     /// [`Error::Stat`].
+    pub fn attributes(&self) -> Result<Attributes> {
+        Ok(Attributes::of(&fstat(&self.file).map_err(Error::stat)?))
+    }
+
+    /// Returns what tells this file from others.
+    ///
+    /// # Errors
+    /// As [`Partial::attributes`].
     pub fn identity(&self) -> Result<Identity> {
-        Ok(Attributes::of(&fstat(&self.file).map_err(Error::stat)?).identity())
+        Ok(self.attributes()?.identity())
     }
 
     /// Returns the length the partial had when it was taken over, 0 for a new one.

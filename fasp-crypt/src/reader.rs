@@ -1,9 +1,9 @@
 //! Opening an envelope, chunk by chunk, in any order and from any thread.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::chunk::{ChunkCipher, ChunkTag};
 use crate::error::{Error, Result};
@@ -75,6 +75,40 @@ impl EnvelopeReader {
             chunk.zeroize();
             Err(Error::ChunkCorrupt(index))
         }
+    }
+
+    /// Opens every chunk, on several threads: `read` fills a buffer with the envelope's bytes from an offset on, `write` gets
+    /// plain bytes and their offset in the file.
+    ///
+    /// What was written is of use only when all of it was: a cut or an extension shows at the last chunk.
+    ///
+    /// # Errors
+    /// Those of `read` and `write`, and [`Error::ChunkCorrupt`]; of several the one of the foremost chunk.
+    /// [`Error::Cancelled`] between two chunks.
+    pub fn open_each<E: From<Error> + Send>(
+        &self,
+        threads: NonZeroUsize,
+        cancelled: &AtomicBool,
+        read: impl Fn(&mut [u8], u64) -> Result<(), E> + Sync,
+        write: impl Fn(&[u8], u64) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        // Never longer than the whole body, which may be far below a full chunk.
+        let longest = self.layout.span(0)?.sealed_len();
+        parallel::for_each(
+            0..self.layout.chunk_count(),
+            threads,
+            || Zeroizing::new(vec![0; longest]),
+            |buffer, index| {
+                if cancelled.load(Ordering::Relaxed) {
+                    return Err(Error::Cancelled.into());
+                }
+                let span = self.layout.span(index)?;
+                let chunk = &mut buffer[..span.sealed_len()];
+                read(chunk, span.sealed_start)?;
+                let plain_len = self.open_chunk(index, chunk)?;
+                write(&chunk[..plain_len], span.plain_start)
+            },
+        )
     }
 
     /// Opens a whole envelope in memory, on several threads. Nothing comes out unless all of it is right.

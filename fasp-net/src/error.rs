@@ -4,6 +4,8 @@ use std::{io, time::Duration};
 
 use fasp_core::ErrorCode;
 
+use crate::control::message::ContentProtection;
+
 /// Why a connection could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -116,6 +118,8 @@ pub enum Error {
         message: String,
         /// Its advice.
         hint: Option<String>,
+        /// How files would have to be protected for it to take them.
+        demands: ContentProtection,
     },
     /// The data path failed.
     #[error("{message}")]

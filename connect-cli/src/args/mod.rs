@@ -6,6 +6,7 @@ mod conf;
 mod crypt;
 mod demo;
 mod doctor;
+mod hosts;
 mod logs;
 mod rules;
 mod server;
@@ -33,13 +34,17 @@ pub use self::{
     },
     demo::DemoArgs,
     doctor::DoctorArgs,
+    hosts::{HostArgs, HostsArgs, HostsCommand},
     logs::{LogArgs, LogLevel, LogsArgs, Severity, Since},
     rules::{FilterArgs, RuleArgs},
     server::{
         ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,
         UserArgs, UserCommand, UserListArgs, UserRemoveArgs,
     },
-    transfer::{ConnectionArgs, DownloadArgs, ListArgs, TransferArgs, UploadArgs},
+    transfer::{
+        ConnectionArgs, DecryptionArgs, DownloadArgs, ListArgs, ProtectionArgs, TransferArgs,
+        UploadArgs,
+    },
     value::Moment,
 };
 
@@ -84,6 +89,8 @@ pub enum Command {
     Ls(ListArgs),
     /// Protect files with a passphrase, and open protected ones
     Crypt(CryptArgs),
+    /// Choose the servers whose uploads are protected
+    Hosts(HostsArgs),
     /// Find out what is in the way between here and a server
     Doctor(DoctorArgs),
     /// Measure the way to a server: round trip, loss, rate each way, and what limits it

@@ -7,7 +7,7 @@ use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use fasp_net::request::{MAX_SESSIONS, Sessions};
 use transfer_spec::{OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
-use super::{LogArgs, RuleArgs, value};
+use super::{LogArgs, OpeningArgs, RuleArgs, value};
 
 /// Send files and directories to a server
 #[derive(Debug, Args)]
@@ -20,15 +20,9 @@ Examples:
   connect-cli upload --protect dataset/ lea@files.example.org:archive
   connect-cli upload --ssh dataset/ cluster:/scratch/lea
 
-With --protect the passphrase is asked for twice, or taken from ASPERA_SCP_FILEPASS.
-Whoever downloads opens the files with connect-cli crypt decrypt.")]
+With --protect the passphrase is asked for twice, or taken from ASPERA_SCP_FILEPASS; so
+it is for servers that take protected files only, and for those of connect-cli hosts.")]
 pub struct UploadArgs {
-    /// Encrypt files on their way, with a passphrase: the server gets NAME.aspera-env and cannot read it
-    #[arg(long)]
-    pub protect: bool,
-    /// Read the passphrase for --protect from the next line of this open file descriptor; 0 is standard input
-    #[arg(long, value_name = "NUMBER", requires = "protect", value_parser = clap::value_parser!(i32).range(0..))]
-    pub passphrase_fd: Option<i32>,
     /// Files or directories here, then `[USER@]HOST[:PORT]:PATH` there
     #[arg(help = "Files or directories here, then [USER@]HOST[:PORT]:PATH there", required = true, num_args = 1.., value_names = ["SOURCE", "DESTINATION"])]
     pub paths: Vec<OsString>,
@@ -38,6 +32,9 @@ pub struct UploadArgs {
     /// Which files.
     #[command(flatten)]
     pub rules: RuleArgs,
+    /// How their content is protected.
+    #[command(flatten)]
+    pub protection: ProtectionArgs,
     /// How to reach the server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -49,7 +46,13 @@ pub struct UploadArgs {
 Examples:
   connect-cli download lea@files.example.org:results/run7 .
   connect-cli download --overwrite never lea@host:a.bin lea@host:b.bin /data
-  connect-cli download --json --ssh cluster:/scratch/out.h5 . > events.jsonl")]
+  connect-cli download lea@files.example.org:report.pdf.aspera-env .
+  connect-cli download --decrypt lea@files.example.org:archive .
+  connect-cli download --json --ssh cluster:/scratch/out.h5 . > events.jsonl
+
+A protected file that is named is opened as it arrives: the passphrase is asked for, or
+taken from ASPERA_SCP_FILEPASS. Those in directories are opened with --decrypt. Files
+that the passphrase does not open keep their .aspera-env name and are reported.")]
 pub struct DownloadArgs {
     /// `[USER@]HOST[:PORT]:PATH` there, then a file or directory here
     #[arg(help = "[USER@]HOST[:PORT]:PATH there, then a file or directory here", required = true, num_args = 1.., value_names = ["SOURCE", "DESTINATION"])]
@@ -60,9 +63,42 @@ pub struct DownloadArgs {
     /// Which files.
     #[command(flatten)]
     pub rules: RuleArgs,
+    /// What happens to protected ones.
+    #[command(flatten)]
+    pub decryption: DecryptionArgs,
     /// How to reach the server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
+}
+
+/// How the content of an upload is protected.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Content protection")]
+pub struct ProtectionArgs {
+    /// Encrypt files on their way, with a passphrase: the server gets NAME.aspera-env and cannot read it
+    #[arg(long)]
+    pub protect: bool,
+    /// Send files as they are, also to a server of the list that connect-cli hosts shows
+    #[arg(long, conflicts_with = "protect")]
+    pub keep_unencrypted: bool,
+    /// Read the passphrase from the next line of this open file descriptor; 0 is standard input
+    #[arg(long, value_name = "NUMBER", requires = "protect", value_parser = clap::value_parser!(i32).range(0..))]
+    pub passphrase_fd: Option<i32>,
+}
+
+/// What happens to protected files of a download.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Content protection")]
+pub struct DecryptionArgs {
+    /// Open protected files as they arrive: NAME.aspera-env becomes NAME
+    #[arg(long)]
+    pub decrypt: bool,
+    /// Leave protected files as they are
+    #[arg(long, conflicts_with_all = ["decrypt", "passphrase_fd", "allow_costly_key"])]
+    pub keep_encrypted: bool,
+    /// How they are opened.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
 }
 
 /// List a directory on a server

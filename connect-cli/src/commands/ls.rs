@@ -5,7 +5,7 @@ use fasp_net::{
     Error as NetError,
     control::{
         Control, Message,
-        message::{self, Entry, EntryKind, Hello, List, VERSION},
+        message::{self, ContentProtection, Entry, EntryKind, Hello, List, VERSION},
     },
     event::ShownText,
 };
@@ -84,6 +84,7 @@ async fn page(
                     code: ErrorCode::PeerAborted,
                     message: cancel.message,
                     hint: cancel.hint,
+                    demands: ContentProtection::None,
                 });
             }
             Some(_) => {}

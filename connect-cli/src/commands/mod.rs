@@ -9,6 +9,7 @@ mod connection;
 mod crypt;
 mod demo;
 mod doctor;
+mod hosts;
 mod logging;
 mod logs;
 mod ls;
@@ -60,6 +61,7 @@ pub(crate) fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         }),
         Command::Logs(args) => logs::run(ui, &args),
         Command::Crypt(args) => crypt::run(ui, resolve::crypt(args, variable)),
+        Command::Hosts(args) => hosts::run(ui, &resolve::settings_path(variable)?, args.command),
         Command::Demo(args) => demo::run(ui, &args),
         Command::Server(server) => match server.command {
             ServerCommand::Start(args) => {

@@ -14,7 +14,7 @@ use super::{
     answers::Answers,
     connection::{self, Reached},
     manifest::Manifest,
-    protection,
+    protection::{self, Envelopes},
     sources::job,
     standard::Collected,
     stop::Stop,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::CommandError,
-    resolve::{Carrier, Retry, Server, TransferRequest},
+    resolve::{Carrier, Protection, Retry, Server, TransferRequest},
     ui::{self, Reporter, Ui},
 };
 
@@ -47,11 +47,8 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
     let collected = collect(ui, to_standard_output, &mut job)?;
     let mut manifest = Manifest::new(manifest)?;
     let stop = Stop::listen(*ui, runtime)?;
-    if let (Some(source), Job::Upload { sources, .. }) = (protection, &mut job) {
-        let protection = runtime.block_on(stop.unless(protection::begin(*ui, source)))??;
-        *sources = std::mem::take(sources).protected(protection);
-    }
-    let attempts = Attempts {
+    runtime.block_on(stop.unless(protection::prepare(*ui, &protection, &mut job)))??;
+    let mut attempts = Attempts {
         ui,
         runtime,
         log: TransferLog::new(&server, &options),
@@ -63,7 +60,16 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
         is_collected: collected.is_some(),
         stop,
     };
-    let result = attempts.run(retry, &mut manifest);
+    let mut envelopes = Envelopes::default();
+    let mut result = attempts.run(retry, &mut manifest, &mut envelopes);
+    if let Err(error) = &result
+        && protection::is_demanded(&protection, error)
+    {
+        ui.note("the server takes protected files only");
+        attempts.protect(&protection)?;
+        result = attempts.run(retry, &mut manifest, &mut envelopes);
+    }
+    envelopes.mention(ui, &protection);
     let written = manifest.finish(result.as_ref().err());
     result?;
     if let Some(collected) = collected.filter(|_| !options.files.dry_run) {
@@ -117,12 +123,27 @@ struct Ended {
 }
 
 impl Attempts<'_> {
+    /// Has the files protected, as the server demands.
+    fn protect(&mut self, protection: &Protection) -> Result<(), CommandError> {
+        let Protection::ProtectIfDemanded(source) = protection else {
+            return Ok(());
+        };
+        let protection = Protection::Protect(source.clone());
+        let prepared = protection::prepare(*self.ui, &protection, &mut self.job);
+        self.runtime.block_on(self.stop.unless(prepared))?
+    }
+
     /// Tries until it is done, until trying again makes no sense, or until somebody stops it (D-11).
-    fn run(&self, retry: Retry, manifest: &mut Manifest) -> Result<Outcome, CommandError> {
+    fn run(
+        &self,
+        retry: Retry,
+        manifest: &mut Manifest,
+        envelopes: &mut Envelopes,
+    ) -> Result<Outcome, CommandError> {
         let mut retries = retry.policy.begin();
         let mut has_begun = false;
         loop {
-            let error = match self.attempt(manifest) {
+            let error = match self.attempt(manifest, envelopes) {
                 Ok(Ended {
                     result: Err(error),
                     is_told: false,
@@ -155,7 +176,11 @@ impl Attempts<'_> {
     }
 
     /// Connects and transfers once.
-    fn attempt(&self, manifest: &mut Manifest) -> Result<Ended, CommandError> {
+    fn attempt(
+        &self,
+        manifest: &mut Manifest,
+        envelopes: &mut Envelopes,
+    ) -> Result<Ended, CommandError> {
         let starting = self.stop.unless(start(self));
         let (transfer, connected) = self.runtime.block_on(starting)??;
         let mut reporter = self.reporter();
@@ -165,6 +190,7 @@ impl Attempts<'_> {
             transfer.events().iter().inspect(|event| {
                 self.log.event(event);
                 manifest.event(event);
+                envelopes.event(event);
             }),
         );
         if followed.is_err() {

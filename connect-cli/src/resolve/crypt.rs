@@ -45,7 +45,7 @@ pub enum CryptWork {
 }
 
 /// How protected files are opened.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
     /// Where the passphrase comes from.
     pub passphrase: PassphraseSource,
@@ -86,17 +86,21 @@ pub(super) fn passphrase(
     }
 }
 
+/// How protected files are opened.
+pub(super) fn opening(args: OpeningArgs, variable: impl Fn(&str) -> Option<OsString>) -> Opening {
+    Opening {
+        passphrase: passphrase(args.passphrase.passphrase_fd, variable),
+        ceiling: match args.allow_costly_key {
+            true => MemoryCeiling::RAISED,
+            false => MemoryCeiling::DEFAULT,
+        },
+    }
+}
+
 /// Resolves `crypt`.
 pub fn crypt(args: CryptArgs, variable: impl Fn(&str) -> Option<OsString>) -> CryptRequest {
     let source = |args: PassphraseArgs| passphrase(args.passphrase_fd, &variable);
-    let opening = |args: OpeningArgs| Opening {
-        passphrase: source(args.passphrase),
-        ceiling: if args.allow_costly_key {
-            MemoryCeiling::RAISED
-        } else {
-            MemoryCeiling::DEFAULT
-        },
-    };
+    let opening = |args| opening(args, &variable);
     let (paths, work) = match args.command {
         CryptCommand::Encrypt(args) => {
             let work = CryptWork::Encrypt {

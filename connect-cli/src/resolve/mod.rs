@@ -6,6 +6,7 @@ mod client_conf;
 mod conf;
 mod crypt;
 mod log;
+mod protection;
 mod rules;
 mod server;
 mod transfer;
@@ -15,6 +16,7 @@ pub use self::{
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
     log::log_directory,
+    protection::{Protection, settings_path},
     rules::ListFile,
     server::{
         LogDestination, NewUser, ServerSettings, SessionSettings, new_user, server_settings,

@@ -18,7 +18,7 @@ use transfer_spec::{
 };
 
 use super::client_conf;
-use super::crypt::{self, PassphraseSource};
+use super::protection::{self, Protection};
 use super::rules::{self, ListFile};
 use crate::{
     args::{
@@ -47,8 +47,8 @@ pub struct TransferRequest {
     pub manifest: Option<PathBuf>,
     /// When it is tried again.
     pub retry: Retry,
-    /// Where the passphrase comes from that the files are protected with, if they are.
-    pub protection: Option<PassphraseSource>,
+    /// What happens to the content of files.
+    pub protection: Protection,
     /// The policies.
     pub options: TransferOptions,
 }
@@ -202,10 +202,7 @@ pub fn upload(
         .collect::<Result<Vec<_>, _>>()?;
     let mut options = options(&args.transfer, &args.rules)?;
     client_conf::apply(&mut options, &args.transfer, Direction::Upload, &variable)?;
-    let protection = match args.protect {
-        true => Some(protection(args.passphrase_fd, &sources, &variable)?),
-        false => None,
-    };
+    let protection = protection::upload(&args.protection, &sources, &remote.host, &variable)?;
     let (server, carrier, destination) = connection(remote, args.connection, variable)?;
     Ok(TransferRequest {
         server,
@@ -221,27 +218,6 @@ pub fn upload(
         protection,
         options,
     })
-}
-
-fn protection(
-    descriptor: Option<i32>,
-    sources: &[LocalSource],
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<PassphraseSource, CommandError> {
-    if sources.iter().any(|s| matches!(s, LocalSource::Faux(_))) {
-        return Err(CommandError::arguments(
-            "synthetic files are not protected",
-            "leave --protect out, or name files",
-        ));
-    }
-    let is_read = |s: &LocalSource| matches!(s, LocalSource::StandardInput(_));
-    if descriptor == Some(0) && sources.iter().any(is_read) {
-        return Err(CommandError::arguments(
-            "standard input cannot have both the file and the passphrase",
-            "use another descriptor, or ASPERA_SCP_FILEPASS",
-        ));
-    }
-    Ok(crypt::passphrase(descriptor, variable))
 }
 
 /// Resolves `download`.
@@ -301,6 +277,7 @@ pub fn download(
     }
     let mut options = options(&args.transfer, &args.rules)?;
     client_conf::apply(&mut options, &args.transfer, Direction::Download, &variable)?;
+    let protection = protection::download(args.decryption, &paths, list.as_ref(), &variable);
     let (server, carrier, _) = connection(first, args.connection, variable)?;
     Ok(TransferRequest {
         server,
@@ -313,7 +290,7 @@ pub fn download(
         to_standard_output,
         manifest: args.rules.file_manifest.clone(),
         retry: Retry::of(&args.transfer),
-        protection: None,
+        protection,
         options,
     })
 }
@@ -385,6 +362,18 @@ pub(super) fn with_path(mut host: OsString) -> OsString {
 pub fn known_hosts_path(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<PathBuf, CommandError> {
+    config_directory(variable)
+        .map(|directory| directory.join("known_hosts"))
+        .ok_or_else(|| {
+            CommandError::arguments(
+                "there is no home directory for the keys of known servers",
+                "name a file with --known-hosts FILE",
+            )
+        })
+}
+
+/// Where the user's settings are; nothing where the environment has no home directory.
+pub(super) fn config_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let absolute = |name| {
         variable(name)
             .map(PathBuf::from)
@@ -392,13 +381,7 @@ pub fn known_hosts_path(
     };
     absolute("XDG_CONFIG_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".config")))
-        .map(|base| base.join("connect").join("known_hosts"))
-        .ok_or_else(|| {
-            CommandError::arguments(
-                "there is no home directory for the keys of known servers",
-                "name a file with --known-hosts FILE",
-            )
-        })
+        .map(|base| base.join("connect"))
 }
 
 fn split_last(

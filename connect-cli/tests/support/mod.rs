@@ -5,6 +5,7 @@
     reason = "every test binary has its own copy and uses a part of it"
 )]
 
+pub(crate) mod canary;
 pub(crate) mod namespace;
 pub(crate) mod network;
 pub(crate) mod sshd;

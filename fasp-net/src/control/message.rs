@@ -221,6 +221,9 @@ pub struct Refuse {
     /// What the user may try.
     #[cbor(n(4), with = "wire::optional_text")]
     pub hint: Option<String>,
+    /// How files would have to be protected to come in, where that is why.
+    #[cbor(n(5), with = "wire::protection", default)]
+    pub demands: ContentProtection,
 }
 
 impl From<Refuse> for Error {
@@ -229,12 +232,14 @@ impl From<Refuse> for Error {
             code,
             message,
             hint,
+            demands,
             ..
         } = refuse;
         Self::Refused {
             code,
             message,
             hint,
+            demands,
         }
     }
 }

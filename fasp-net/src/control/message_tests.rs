@@ -73,11 +73,7 @@ prop_compose! {
         rest in (any::<bool>(), any::<u32>(), any::<u16>()),
         first_page in bytes(3000),
         split_threshold in option::of(any::<u64>()),
-        protection in select(vec![
-            ContentProtection::None,
-            ContentProtection::Passphrase,
-            ContentProtection::StrongPassphrase,
-        ]),
+        protection in protection(),
         files in option::of(file_rules().prop_map(Box::new)),
     ) -> Open {
         Open {
@@ -162,6 +158,14 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
+fn protection() -> impl Strategy<Value = ContentProtection> {
+    select(vec![
+        ContentProtection::None,
+        ContentProtection::Passphrase,
+        ContentProtection::StrongPassphrase,
+    ])
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let text = "\\PC{0,50}";
     prop_oneof![
@@ -177,15 +181,17 @@ fn message() -> impl Strategy<Value = Message> {
             any::<u16>(),
             code(),
             text,
-            option::of(text)
+            option::of(text),
+            protection()
         )
-            .prop_map(|(id, session_index, code, message, hint)| {
+            .prop_map(|(id, session_index, code, message, hint, demands)| {
                 Refuse {
                     transfer_id: id.map(TransferId),
                     session_index,
                     code,
                     message,
                     hint,
+                    demands,
                 }
                 .into()
             }),
@@ -395,6 +401,7 @@ fn a_code_that_nobody_knows_yet_is_an_unknown_error_with_its_words() {
         code: ErrorCode::PeerRequiresCipher,
         message: "new".into(),
         hint: None,
+        demands: ContentProtection::None,
     });
     let mut frame = refuse.to_frame().unwrap();
     // 66 takes the byte behind 0x18 in CBOR.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use docroot::{CommitGroup, Finished};
 
-use super::storage::{Parts, Settled, StorageEvent};
+use super::storage::{Parts, Received, Settled, SettledResult, StorageEvent};
 use crate::Error;
 
 /// Files in one group at most: a sync costs about the same for many as for few.
@@ -23,14 +23,47 @@ const QUEUE: usize = 256;
 pub(super) struct Pending {
     pub(super) file: u32,
     pub(super) path: Vec<u8>,
-    pub(super) size: u64,
+    pub(super) result: SettledResult,
     pub(super) finished: Finished,
     /// Of a split file: the parts that get its result, this one among them.
     pub(super) parts: Option<Parts>,
+    /// The envelope that it came out of, which goes when the file has its name.
+    pub(super) opened_from: Option<Received>,
 }
 
-/// What to say about a file, and to whom.
-type Told = (u32, Vec<u8>, u64, Option<Parts>);
+/// What to do when a file is durable.
+struct Then {
+    file: u32,
+    path: Vec<u8>,
+    result: SettledResult,
+    parts: Option<Parts>,
+    opened_from: Option<Received>,
+}
+
+impl Then {
+    /// Sees to what is left of the file; returns its result unless it was told to its parts.
+    fn settle(self, committed: Result<(), docroot::Error>) -> Option<Settled> {
+        match (self.opened_from, &committed) {
+            (Some(received), Ok(())) => received.forget(),
+            (Some(received), Err(_)) => received.keep(),
+            (None, _) => {}
+        }
+        let result = match committed {
+            Ok(()) => self.result,
+            Err(error) => SettledResult::failed(&error),
+        };
+        if let Some(parts) = self.parts {
+            parts.settle(&result);
+            return None;
+        }
+        Some(Settled {
+            file: self.file,
+            path: self.path,
+            is_further: false,
+            result,
+        })
+    }
+}
 
 /// Starts the thread; it ends when the sender is dropped and everything is committed.
 pub(super) fn start(results: Sender<StorageEvent>) -> Result<Sender<Vec<Pending>>, Error> {
@@ -54,31 +87,31 @@ fn run(queue: &Receiver<Vec<Pending>>, results: &Sender<StorageEvent>) {
             }
         }
         let mut settled = Vec::with_capacity(group.len());
-        for ((file, path, size, parts), result) in group.commit() {
-            if let Some(parts) = parts {
-                parts.settle(&result);
-                continue;
-            }
-            settled.push(match result {
-                Ok(()) => Settled::done(file, path, size),
-                Err(error) => Settled::failed(file, path, &error),
-            });
-        }
+        let committed = group.commit().into_iter();
+        settled.extend(committed.filter_map(|(then, result): (Then, _)| then.settle(result)));
         if results.send(StorageEvent::Settled(settled)).is_err() {
             return;
         }
     }
 }
 
-fn add(group: &mut CommitGroup<Told>, batch: Vec<Pending>) {
+fn add(group: &mut CommitGroup<Then>, batch: Vec<Pending>) {
     for pending in batch {
         let Pending {
             file,
             path,
-            size,
+            result,
             finished,
             parts,
+            opened_from,
         } = pending;
-        group.add((file, path, size, parts), finished);
+        let then = Then {
+            file,
+            path,
+            result,
+            parts,
+            opened_from,
+        };
+        group.add(then, finished);
     }
 }

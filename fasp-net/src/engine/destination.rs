@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path:
 
 use docroot::{Docroot, EntryPath, FileKind, LinkRule, NameRules, RootOptions};
 
+use super::decryption::{Decryption, envelope_name, plain_name};
 use super::sources::{beneath, place_beneath};
 use crate::Error;
 use crate::request::TransferOptions;
@@ -70,6 +71,34 @@ impl Destination {
         self
     }
 
+    /// Takes envelopes only: a new name for a single file is that of the envelope, with its suffix.
+    #[must_use]
+    pub(crate) fn taking_envelopes(mut self) -> Self {
+        if let Self::Tree(tree) = &mut self {
+            // Whether the name with the suffix is there has not been looked at.
+            tree.is_new &= tree.new_name.is_none();
+            tree.takes_envelopes = true;
+        }
+        self
+    }
+
+    /// Opens the envelopes that arrive.
+    #[must_use]
+    pub(crate) fn decrypting(mut self, decryption: Decryption) -> Self {
+        if let Self::Tree(tree) = &mut self {
+            tree.decryption = Some(decryption);
+        }
+        self
+    }
+
+    /// How envelopes that arrive are opened, if they are.
+    pub(super) fn decryption(&self) -> Option<&Decryption> {
+        match self {
+            Self::Tree(tree) => tree.decryption.as_ref(),
+            Self::Sink => None,
+        }
+    }
+
     /// Whether nothing is there yet.
     pub fn is_new(&self) -> bool {
         match self {
@@ -93,6 +122,10 @@ pub struct Tree {
     is_new: bool,
     /// Stands for what the target refuses in names, by its rules.
     replacement: Option<(NameRules, char)>,
+    /// Opens the envelopes that arrive.
+    decryption: Option<Decryption>,
+    /// Files come as envelopes.
+    takes_envelopes: bool,
 }
 
 impl Tree {
@@ -180,6 +213,8 @@ impl Tree {
             allowed: None,
             is_new,
             replacement: None,
+            decryption: None,
+            takes_envelopes: false,
         };
         match existing.map(|a| a.kind) {
             Some(FileKind::Directory) => {
@@ -256,6 +291,11 @@ impl Tree {
         match &self.new_name {
             None => self.base.join(&path),
             Some(name) => {
+                let is_file = path.depth() == 1 && plain_name(path.as_bytes()).is_some();
+                let name = match is_file && self.takes_envelopes {
+                    true => envelope_name(plain_name(name).unwrap_or(name)),
+                    false => name.clone(),
+                };
                 let renamed = std::iter::once(name.as_slice()).chain(path.components().skip(1));
                 self.base.join(&EntryPath::from_components(renamed)?)
             }

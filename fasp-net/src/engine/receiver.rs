@@ -9,6 +9,7 @@ use fasp_core::{BlockWrite, ErrorCode, Event, Rate, Record, Session, Totals};
 use transfer_spec::{FileChecksum, FileRules};
 
 use super::command::Report;
+use super::decryption::{plain_name, plain_place};
 use super::destination::Destination;
 use super::finisher::{Arrived, Finisher};
 use super::lister::left_out;
@@ -385,9 +386,9 @@ impl ReceiverProgram {
             }
             session.forget_file(file);
             match result {
-                SettledResult::Done { size } => {
+                SettledResult::Done { size, plain_len } => {
                     if !is_further {
-                        self.tell_done(reporter, path, size);
+                        self.tell_done(reporter, path, size, plain_len);
                     }
                     Run::add(&mut run, session, file, false);
                 }
@@ -414,22 +415,32 @@ impl ReceiverProgram {
         }
     }
 
-    fn tell_done(&self, reporter: &mut Reporter, path: Vec<u8>, size: u64) {
-        let Some(finisher) = &self.finisher else {
-            reporter.done(&path, size);
-            return;
+    /// A file of the list has its name; `plain_len` is the length of one that came as an envelope and was opened.
+    fn tell_done(&self, reporter: &mut Reporter, path: Vec<u8>, size: u64, plain_len: Option<u64>) {
+        let shown = match plain_len.and_then(|_| plain_name(&path)) {
+            Some(plain) => plain.to_vec(),
+            None => path.clone(),
         };
         reporter.count_done(size);
+        let size = plain_len.unwrap_or(size);
+        let Some(finisher) = &self.finisher else {
+            reporter.tell_done(&shown, size);
+            return;
+        };
         let place = match &self.destination {
             // Links come last.
             Destination::Tree(tree) if !self.is_finishing => tree
                 .place(&path)
+                .and_then(|place| match plain_len {
+                    Some(_) => plain_place(place),
+                    None => Ok(place),
+                })
                 .ok()
                 .map(|place| (Root::Open(tree.root().clone()), place)),
             _ => None,
         };
         finisher.arrived(Arrived {
-            path,
+            path: shown,
             size,
             place,
             original: None,

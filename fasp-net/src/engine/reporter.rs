@@ -87,6 +87,11 @@ impl Reporter {
 
     pub(super) fn done(&mut self, path: &[u8], size: u64) {
         self.count_done(size);
+        self.tell_done(path, size);
+    }
+
+    /// Tells of a file that has been counted.
+    pub(super) fn tell_done(&self, path: &[u8], size: u64) {
         let path = ShownText::from_bytes(path);
         self.send(Report::Event(match self.is_dry_run {
             true => Event::FilePlanned {

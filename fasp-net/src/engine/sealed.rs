@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use docroot::{EntryPath, Identity, SourceFile};
-use fasp_core::ErrorCode;
 use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, SUFFIX};
 
+use super::envelope::EnvelopeError;
 use super::lister::lock;
 use super::origin::Located;
 use crate::control::message::ContentProtection;
@@ -65,7 +65,7 @@ impl Protection {
         source: Located,
         identity: Identity,
         place: &EntryPath,
-    ) -> Result<Sealed, SealError> {
+    ) -> Result<Sealed, EnvelopeError> {
         let name = [place.as_bytes(), SUFFIX.as_bytes()].concat();
         let version = Version {
             identity,
@@ -85,26 +85,6 @@ impl Protection {
             is_continued,
             number: self.0.numbers.fetch_add(1, Ordering::Relaxed),
         })
-    }
-}
-
-/// Why a file cannot be protected.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SealError {
-    #[error(transparent)]
-    Place(#[from] docroot::Error),
-    #[error(transparent)]
-    Crypt(#[from] fasp_crypt::Error),
-}
-
-impl SealError {
-    pub(super) fn code(&self) -> ErrorCode {
-        match self {
-            Self::Place(error) => error.code(),
-            Self::Crypt(error) => {
-                ErrorCode::from_number(error.code()).unwrap_or(ErrorCode::Internal)
-            }
-        }
     }
 }
 

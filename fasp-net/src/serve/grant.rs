@@ -12,7 +12,7 @@ use transfer_spec::{FileChecksum, filter::FilterRule};
 
 use super::rates::RateRules;
 use crate::Error;
-use crate::control::message::{List, Open};
+use crate::control::message::{ContentProtection, List, Open};
 use crate::engine::Report;
 use crate::port::Port;
 use crate::serve::Client;
@@ -158,6 +158,8 @@ pub struct Refusal {
     pub message: String,
     /// What to try.
     pub hint: Option<String>,
+    /// How files would have to be protected to come in, where that is why.
+    pub demands: ContentProtection,
 }
 
 impl Refusal {
@@ -167,7 +169,15 @@ impl Refusal {
             code,
             message: message.into(),
             hint: None,
+            demands: ContentProtection::None,
         }
+    }
+
+    /// Says how files would have to be protected.
+    #[must_use]
+    pub fn demanding(mut self, demands: ContentProtection) -> Self {
+        self.demands = demands;
+        self
     }
 
     /// Adds advice.
@@ -184,6 +194,7 @@ impl From<Error> for Refusal {
             code: error.code(),
             message: error.to_string(),
             hint: error.hint(),
+            demands: ContentProtection::None,
         }
     }
 }

@@ -23,12 +23,14 @@ pub(super) async fn list(context: &Context, client: &Arc<Client>, request: List)
             code,
             message,
             hint,
+            demands,
         }) => Refuse {
             transfer_id: None,
             session_index: 0,
             code,
             message,
             hint,
+            demands,
         }
         .into(),
     }

@@ -216,6 +216,7 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                         code,
                         message,
                         hint,
+                        demands,
                     }) => {
                         let transfer_id = Some(transfer_id);
                         sender
@@ -225,6 +226,7 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                                 code,
                                 message,
                                 hint,
+                                demands,
                             })
                             .await?;
                     }
@@ -297,6 +299,7 @@ fn refuse_connection(error: &Error) -> message::Refuse {
         code: error.code(),
         message: error.to_string(),
         hint: error.hint(),
+        demands: message::ContentProtection::None,
     }
 }
 

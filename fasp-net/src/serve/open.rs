@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::joint::{Joint, Seat};
 use super::{Client, Context, Grant, Observer, Refusal};
-use crate::control::message::{Accept, BindingKind, Open};
+use crate::control::message::{Accept, BindingKind, ContentProtection, Open};
 use crate::engine::{
     self, Assembly, Destination, FirstPage, Handle, Lister, Pool, ReceiverOptions, Rules,
     SenderOptions, Sources, Spawn, Split, Work, promised, wanted_at_once,
@@ -295,6 +295,12 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
             let destination =
                 Destination::beneath(&grant.root, &open.destination, count, open.create_dir)?
                     .replacing(grant.files.creation.replacement);
+            let destination = match open.protection {
+                ContentProtection::None => destination,
+                ContentProtection::Passphrase | ContentProtection::StrongPassphrase => {
+                    destination.taking_envelopes()
+                }
+            };
             let rules = rules(grant, open);
             let is_dry_run = rules.files.dry_run;
             let destination_is_new = destination.is_new() && !is_dry_run;

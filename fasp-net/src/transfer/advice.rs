@@ -57,6 +57,10 @@ pub fn advice(code: ErrorCode) -> Option<&'static str> {
             "check the source's disk, and that nobody changes the file; then run the same command again"
         }
         ErrorCode::DiskWrite => "check the target's disk; then run the same command again",
+        ErrorCode::Passphrase => {
+            "run the same command with another passphrase: what has arrived is not fetched again"
+        }
+        ErrorCode::Envelope => "have the file protected and sent again",
         ErrorCode::AlreadyExists => "use --overwrite to say when existing files are replaced",
         ErrorCode::StatFailed => "check the disk and the permission bits of the directories above",
         ErrorCode::PathTooLong => "use shorter names, or fewer directories above them",

@@ -327,6 +327,11 @@ impl Plan {
                         let in_directory = is_directory(options);
                         Destination::local(path, &sources, in_directory, options)?
                     }
+                    LocalDestination::Decrypted { path, decryption } => {
+                        let in_directory = is_directory(options);
+                        Destination::local(path, &sources, in_directory, options)?
+                            .decrypting(decryption.clone())
+                    }
                     LocalDestination::Sink => Destination::Sink,
                 };
                 let job = Job::Download {

@@ -23,7 +23,7 @@ use self::multi::{Answer, Crew, Gather, Member, Recruiter};
 use crate::Error;
 use crate::control::resume::dial::{Dialled, Keeper};
 use crate::control::{Control, Message, message};
-use crate::engine::Sources;
+use crate::engine::{Decryption, Sources};
 use crate::event::{Event, Outcome};
 use crate::port::Port;
 use crate::request::{Sessions, TransferOptions};
@@ -59,6 +59,13 @@ pub enum Job {
 pub enum LocalDestination {
     /// A directory, or the new name of a single source.
     Path(PathBuf),
+    /// The same, and envelopes among what arrives are opened.
+    Decrypted {
+        /// As in [`LocalDestination::Path`].
+        path: PathBuf,
+        /// What opens them.
+        decryption: Decryption,
+    },
     /// Nowhere: what arrives is checked and thrown away.
     Sink,
 }

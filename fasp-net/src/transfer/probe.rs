@@ -18,7 +18,7 @@ use crate::{
     Error,
     control::{
         ControlReceiver, ControlSender, Message,
-        message::{self, Accept, BindingKind, Inquiry},
+        message::{self, Accept, BindingKind, ContentProtection, Inquiry},
         ssh::client::Connection,
     },
     engine::Sources,
@@ -262,6 +262,7 @@ impl Probe {
             code,
             message,
             hint,
+            demands: ContentProtection::None,
         })
     }
 }

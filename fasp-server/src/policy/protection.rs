@@ -49,8 +49,13 @@ impl AtRest {
     /// # Errors
     /// What the client is told.
     pub(crate) fn check(self, claim: ContentProtection) -> Result<(), Refusal> {
+        let demands = match self.has_strong_passphrase {
+            true => ContentProtection::StrongPassphrase,
+            false => ContentProtection::Passphrase,
+        };
         let refused = |text: &str, hint: &str| {
-            Err(Refusal::new(ErrorCode::Authorization, text.to_owned()).hint(hint))
+            let refusal = Refusal::new(ErrorCode::Authorization, text.to_owned());
+            Err(refusal.hint(hint).demanding(demands))
         };
         match claim {
             ContentProtection::None if self.is_protected => refused(

@@ -8,8 +8,10 @@ use std::sync::{
 use docroot::{Dir, Existing, Metadata, PartialOptions, SourceFile};
 use fasp_crypt::{EnvelopeWriter, Error as CryptError, HEADER_LEN, Kek, parallel};
 
+use fasp_net::engine::EnvelopeError;
+
 use super::{
-    files::{Failure, Item, envelope_name},
+    files::{Item, envelope_name},
     report::Report,
     work::{Buffer, Product, Task, threads},
 };
@@ -32,7 +34,7 @@ struct Pair {
 }
 
 impl Encrypt<'_> {
-    fn begin(&self, item: &Item) -> Result<Pair, Failure> {
+    fn begin(&self, item: &Item) -> Result<Pair, EnvelopeError> {
         let (dir, name) = item.place()?;
         let output = envelope_name(name);
         let source = dir.open_source(name)?;
@@ -58,7 +60,7 @@ impl Encrypt<'_> {
 
 impl Pair {
     /// Reads the plain bytes of a chunk into a buffer with room for the tag, and seals them.
-    fn seal(&self, index: u64, chunk: &mut [u8]) -> Result<(), Failure> {
+    fn seal(&self, index: u64, chunk: &mut [u8]) -> Result<(), EnvelopeError> {
         let span = self.writer.layout().span(index)?;
         let read = self
             .source
@@ -76,7 +78,7 @@ impl Task for Encrypt<'_> {
         item: &Item,
         buffer: &mut Buffer,
         report: &Report<'_>,
-    ) -> Result<Product, Failure> {
+    ) -> Result<Product, EnvelopeError> {
         let pair = self.begin(item)?;
         let layout = *pair.writer.layout();
         if layout.chunk_count() > 1 {
@@ -99,7 +101,7 @@ impl Task for Encrypt<'_> {
         })
     }
 
-    fn large(&self, item: &Item, report: &Report<'_>) -> Result<Product, Failure> {
+    fn large(&self, item: &Item, report: &Report<'_>) -> Result<Product, EnvelopeError> {
         let pair = self.begin(item)?;
         let layout = *pair.writer.layout();
         pair.source.advise_sequential();
@@ -122,7 +124,7 @@ impl Task for Encrypt<'_> {
                 pair.seal(index, chunk)?;
                 partial.write_all_at(chunk, span.sealed_start)?;
                 report.advance(span.plain_len as u64);
-                Ok::<_, Failure>(())
+                Ok::<_, EnvelopeError>(())
             },
         )?;
         pair.source.unchanged()?;

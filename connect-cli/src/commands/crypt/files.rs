@@ -1,11 +1,10 @@
-//! Which files are meant, and why one failed.
+//! Which files are meant.
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path};
 
 use docroot::{Dir, Docroot, EntryPath, FileKind, SymlinkPolicy, WalkOptions};
-use fasp_core::ErrorCode;
 use fasp_crypt::SUFFIX;
-use fasp_net::event::ShownText;
+use fasp_net::{engine::EnvelopeError, event::ShownText};
 
 /// How the header is saved while another one is written (docs/envelope.md, "Another passphrase").
 const SAVED: &str = ".rekey";
@@ -30,7 +29,7 @@ pub(super) struct Item {
 pub(super) struct Found {
     pub(super) items: Vec<Item>,
     pub(super) skipped: Vec<(ShownText, &'static str)>,
-    pub(super) failed: Vec<(ShownText, Failure)>,
+    pub(super) failed: Vec<(ShownText, EnvelopeError)>,
 }
 
 /// Which files of a directory are meant. A file that was named is always meant.
@@ -40,26 +39,6 @@ pub(super) enum Wanted {
     Plain,
     /// Those with the suffix.
     Envelopes,
-}
-
-/// Why one file failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error(transparent)]
-    Storage(#[from] docroot::Error),
-    #[error(transparent)]
-    Crypt(#[from] fasp_crypt::Error),
-}
-
-impl Failure {
-    pub(super) fn code(&self) -> ErrorCode {
-        match self {
-            Self::Storage(error) => error.code(),
-            Self::Crypt(error) => {
-                ErrorCode::from_number(error.code()).unwrap_or(ErrorCode::Internal)
-            }
-        }
-    }
 }
 
 impl Item {

@@ -1,13 +1,10 @@
 //! `crypt inspect`
 
 use fasp_crypt::{HEADER_LEN, Header, Layout, MemoryCeiling};
-use fasp_net::event::ShownText;
+use fasp_net::{engine::EnvelopeError, event::ShownText};
 use serde::Serialize;
 
-use super::{
-    files::{Failure, Item},
-    open::usable_header,
-};
+use super::{files::Item, open::usable_header};
 use crate::{
     error::CommandError,
     ui::{Ui, byte_count},
@@ -34,7 +31,7 @@ struct Inspected<'a> {
 }
 
 /// Reads and shows the header of one file.
-pub(super) fn inspect(ui: &Ui, item: &Item) -> Result<Result<(), Failure>, CommandError> {
+pub(super) fn inspect(ui: &Ui, item: &Item) -> Result<Result<(), EnvelopeError>, CommandError> {
     let (header, layout, from_saved) = match read(item) {
         Ok(read) => read,
         Err(failure) => return Ok(Err(failure)),
@@ -42,7 +39,7 @@ pub(super) fn inspect(ui: &Ui, item: &Item) -> Result<Result<(), Failure>, Comma
     show(ui, item, &header, &layout, from_saved).map(Ok)
 }
 
-fn read(item: &Item) -> Result<(Header, Layout, bool), Failure> {
+fn read(item: &Item) -> Result<(Header, Layout, bool), EnvelopeError> {
     let (dir, name) = item.place()?;
     let source = dir.open_source(name)?;
     let mut bytes = vec![0; HEADER_LEN];

@@ -1,14 +1,16 @@
 //! `crypt decrypt` and `crypt verify`
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use docroot::{Dir, Existing, Metadata, Partial, PartialOptions, SourceFile};
 use fasp_crypt::{
-    EnvelopeReader, Error as CryptError, HEADER_LEN, Header, KeyRing, MemoryCeiling, parallel,
+    EnvelopeReader, Error as CryptError, HEADER_LEN, Header, KeyRing, MemoryCeiling, TAG_LEN,
 };
 
+use fasp_net::engine::EnvelopeError;
+
 use super::{
-    files::{Failure, Item, decrypted_name, plain_name, saved_name},
+    files::{Item, decrypted_name, plain_name, saved_name},
     report::Report,
     work::{Buffer, Product, Task, threads},
 };
@@ -58,7 +60,7 @@ pub(super) fn usable_header(dir: &Dir, name: &[u8], bytes: Vec<u8>) -> HeaderByt
 }
 
 impl Open<'_> {
-    fn begin(&self, item: &Item) -> Result<Envelope, Failure> {
+    fn begin(&self, item: &Item) -> Result<Envelope, EnvelopeError> {
         let (dir, name) = item.place()?;
         let source = dir.open_source(name)?;
         let mut bytes = vec![0; HEADER_LEN];
@@ -78,7 +80,7 @@ impl Open<'_> {
     }
 
     /// Chooses the name of the plain copy (rule E-5).
-    fn target(dir: &Dir, name: &[u8]) -> Result<(Vec<u8>, Existing), Failure> {
+    fn target(dir: &Dir, name: &[u8]) -> Result<(Vec<u8>, Existing), EnvelopeError> {
         let plain = plain_name(name).ok_or(docroot::Error::Name(docroot::NameFault::Empty))?;
         Ok(match dir.stat(plain)? {
             None => (plain.to_vec(), Existing::Refuse),
@@ -109,12 +111,17 @@ impl Envelope {
     }
 
     /// Reads a chunk into `chunk`, which is as long as it, and opens it there.
-    fn open(&self, index: u64, chunk: &mut [u8]) -> Result<usize, Failure> {
+    fn open(&self, index: u64, chunk: &mut [u8]) -> Result<usize, EnvelopeError> {
         let start = self.reader.layout().span(index)?.sealed_start;
-        if self.source.read_at(chunk, start)? < chunk.len() {
-            return Err(docroot::Error::SourceChanged.into());
-        }
+        self.read(chunk, start)?;
         Ok(self.reader.open_chunk(index, chunk)?)
+    }
+
+    fn read(&self, chunk: &mut [u8], start: u64) -> Result<(), EnvelopeError> {
+        match self.source.read_at(chunk, start)? < chunk.len() {
+            true => Err(docroot::Error::SourceChanged.into()),
+            false => Ok(()),
+        }
     }
 
     /// Opens every chunk, and writes what comes out if there is a file for it.
@@ -123,24 +130,17 @@ impl Envelope {
         partial: Option<&Partial>,
         open: &Open<'_>,
         report: &Report<'_>,
-    ) -> Result<(), Failure> {
-        let layout = self.reader.layout();
-        let sealed_len = layout.chunk_size().sealed_len();
+    ) -> Result<(), EnvelopeError> {
         report.advance(HEADER_LEN as u64);
-        parallel::for_each(
-            0..layout.chunk_count(),
-            threads(sealed_len),
-            || Buffer::new(vec![0; sealed_len as usize]),
-            |buffer, index| {
-                if open.cancelled.load(Ordering::Relaxed) {
-                    return Err(CryptError::Cancelled.into());
-                }
-                let span = layout.span(index)?;
-                let plain_len = self.open(index, &mut buffer[..span.sealed_len()])?;
+        self.reader.open_each(
+            threads(self.reader.layout().chunk_size().sealed_len()),
+            open.cancelled,
+            |chunk, start| self.read(chunk, start),
+            |plain, start| {
                 if let Some(partial) = partial {
-                    partial.write_all_at(&buffer[..plain_len], span.plain_start)?;
+                    partial.write_all_at(plain, start)?;
                 }
-                report.advance(span.sealed_len() as u64);
+                report.advance(plain.len() as u64 + TAG_LEN as u64);
                 Ok(())
             },
         )
@@ -153,7 +153,7 @@ impl Task for Open<'_> {
         item: &Item,
         buffer: &mut Buffer,
         report: &Report<'_>,
-    ) -> Result<Product, Failure> {
+    ) -> Result<Product, EnvelopeError> {
         let envelope = self.begin(item)?;
         let layout = *envelope.reader.layout();
         if layout.envelope_len() > super::work::SMALL {
@@ -188,7 +188,7 @@ impl Task for Open<'_> {
         })
     }
 
-    fn large(&self, item: &Item, report: &Report<'_>) -> Result<Product, Failure> {
+    fn large(&self, item: &Item, report: &Report<'_>) -> Result<Product, EnvelopeError> {
         let envelope = self.begin(item)?;
         envelope.source.advise_sequential();
         let size = envelope.reader.layout().plain_len();

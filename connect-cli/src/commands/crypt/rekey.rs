@@ -6,8 +6,10 @@ use fasp_crypt::{
     EnvelopeReader, Error as CryptError, HEADER_LEN, Header, Kek, KeyRing, MemoryCeiling,
 };
 
+use fasp_net::engine::EnvelopeError;
+
 use super::{
-    files::{Failure, Item, saved_name},
+    files::{Item, saved_name},
     open::usable_header,
 };
 
@@ -19,7 +21,7 @@ pub(super) fn rekey(
     old: &KeyRing,
     new: &Kek,
     cancelled: &AtomicBool,
-) -> Result<u64, Failure> {
+) -> Result<u64, EnvelopeError> {
     let (dir, name) = item.place()?;
     let file = dir.open_edit(name)?;
     let read = || {

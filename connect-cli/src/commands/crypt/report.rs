@@ -5,10 +5,10 @@ use std::{
     time::Instant,
 };
 
-use fasp_net::event::ShownText;
+use fasp_net::{engine::EnvelopeError, event::ShownText};
 use serde::Serialize;
 
-use super::files::{Failure, Found, Item};
+use super::files::{Found, Item};
 use crate::{
     error::CommandError,
     ui::{ProgressBar, Ui, byte_count},
@@ -27,7 +27,7 @@ pub(super) struct Report<'a> {
     done: u64,
     skipped: u64,
     failed: u64,
-    only_failure: Option<(ShownText, Failure)>,
+    only_failure: Option<(ShownText, EnvelopeError)>,
     started: Instant,
 }
 
@@ -132,7 +132,11 @@ impl<'a> Report<'a> {
     }
 
     /// Tells that a file failed.
-    pub(super) fn fail(&mut self, path: ShownText, failure: Failure) -> Result<(), CommandError> {
+    pub(super) fn fail(
+        &mut self,
+        path: ShownText,
+        failure: EnvelopeError,
+    ) -> Result<(), CommandError> {
         self.failed += 1;
         let message = message(&failure);
         let code = failure.code().number();
@@ -181,11 +185,11 @@ impl<'a> Report<'a> {
                 failed,
                 total: self.total_files,
             }),
-            (Some((path, Failure::Crypt(source))), _) => Err(CommandError::Crypt {
+            (Some((path, EnvelopeError::Crypt(source))), _) => Err(CommandError::Crypt {
                 path: Some(path.to_string()),
                 source,
             }),
-            (Some((path, Failure::Storage(source))), _) => Err(CommandError::File {
+            (Some((path, EnvelopeError::Storage(source))), _) => Err(CommandError::File {
                 path: path.to_string(),
                 source,
             }),
@@ -208,7 +212,7 @@ impl<'a> Report<'a> {
 }
 
 /// The failure and its cause in one line.
-fn message(failure: &Failure) -> ShownText {
+fn message(failure: &EnvelopeError) -> ShownText {
     let mut text = failure.to_string();
     let mut cause = std::error::Error::source(failure);
     while let Some(next) = cause {

@@ -10,12 +10,10 @@ use std::{
 
 use docroot::{CommitGroup, Finished};
 use fasp_crypt::{Error as CryptError, parallel};
+use fasp_net::engine::EnvelopeError;
 use zeroize::Zeroizing;
 
-use super::{
-    files::{Failure, Item},
-    report::Report,
-};
+use super::{files::Item, report::Report};
 use crate::error::CommandError;
 
 /// A file up to this size is worked on by one thread, in one buffer: one chunk of the largest size.
@@ -45,10 +43,10 @@ pub(super) trait Task: Sync {
         item: &Item,
         buffer: &mut Buffer,
         report: &Report<'_>,
-    ) -> Result<Product, Failure>;
+    ) -> Result<Product, EnvelopeError>;
 
     /// Works on a large file with several threads.
-    fn large(&self, item: &Item, report: &Report<'_>) -> Result<Product, Failure>;
+    fn large(&self, item: &Item, report: &Report<'_>) -> Result<Product, EnvelopeError>;
 }
 
 /// Does `task` for every item, and reports each.
@@ -90,7 +88,7 @@ fn side_by_side(
     items: &[Item],
     report: &Report<'_>,
     cancelled: &AtomicBool,
-) -> Vec<Result<Product, Failure>> {
+) -> Vec<Result<Product, EnvelopeError>> {
     let largest = items.iter().map(|item| item.size).max().unwrap_or(0);
     let slots: Vec<_> = items.iter().map(|_| Mutex::new(None)).collect();
     let work = |buffer: &mut Buffer, (item, slot): (&Item, &Mutex<_>)| {
@@ -121,7 +119,7 @@ fn side_by_side(
 /// Makes the files of a group durable and visible, then tells about them.
 fn publish(
     items: &[Item],
-    results: Vec<Result<Product, Failure>>,
+    results: Vec<Result<Product, EnvelopeError>>,
     report: &mut Report<'_>,
 ) -> Result<(), CommandError> {
     let mut group = CommitGroup::new();
@@ -145,7 +143,7 @@ fn publish(
             Ok((name, size)) => {
                 report.done(item, name.as_deref(), size)?;
             }
-            Err(Failure::Crypt(CryptError::Cancelled)) => {
+            Err(EnvelopeError::Crypt(CryptError::Cancelled)) => {
                 return Err(CryptError::Cancelled.into());
             }
             Err(failure) => report.fail(item.shown.clone(), failure)?,

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use docroot::{Existing, Finished, Metadata, Partial, PartialHandle};
+use docroot::{Existing, Metadata, Partial, PartialHandle};
 use fasp_core::{ErrorCode, RangeSet};
 
-use super::decide::{Decision, Place, Target};
+use super::decide::{Decision, Place, Plain, Target};
 use super::durable::Progress;
 use super::opener::{Opened, Opener};
+use super::unseal::{Arrived, Content, Received};
 use super::{Settled, SettledResult, Voice};
+use crate::engine::commit::Pending;
 
 /// Split files begun and not finished (protocol §12).
 const MAX_WHOLES: usize = 256;
@@ -45,8 +47,10 @@ enum State {
         output: Arc<Output>,
         metadata: Metadata,
         existing: Existing,
+        /// What it is opened into, if it is an envelope that is to be.
+        plain: Option<Plain>,
     },
-    /// The commit thread has it.
+    /// The commit thread has it, or the one that opens envelopes.
     Finished,
     Skipped,
     Failed {
@@ -177,32 +181,28 @@ pub(super) enum Joined {
     /// Other parts are missing, or the file has its result.
     Nothing,
     /// The whole file is there; its parts get the result of the commit.
-    Whole {
-        path: Vec<u8>,
-        size: u64,
-        finished: Finished,
-        parts: Parts,
-    },
+    Whole(Box<Pending>),
+    /// The whole envelope is there, to be opened first.
+    Envelope(Box<Arrived>),
 }
 
 /// The parts of a file that wait for its result.
 #[derive(Debug)]
 pub(in crate::engine) struct Parts {
     path: Vec<u8>,
-    size: u64,
     waiting: Vec<Waiting>,
 }
 
 impl Parts {
     /// Gives every part the file's result, in its own session.
-    pub(in crate::engine) fn settle(self, result: &Result<(), docroot::Error>) {
+    pub(in crate::engine) fn settle(self, result: &SettledResult) {
         for part in self.waiting {
-            let mut settled = match result {
-                Ok(()) => Settled::done(part.file, self.path.clone(), self.size),
-                Err(error) => Settled::failed(part.file, self.path.clone(), error),
-            };
-            settled.is_further = part.start > 0;
-            part.voice.settle(settled);
+            part.voice.settle(Settled {
+                file: part.file,
+                path: self.path.clone(),
+                is_further: part.start > 0,
+                result: result.clone(),
+            });
         }
     }
 }
@@ -264,47 +264,18 @@ impl Assembly {
     }
 
     /// A part is complete; its writer has let go of the output.
-    pub(super) fn complete(&self, whole: u32, length: u64) -> Joined {
+    pub(super) fn complete(&self, part: Part) -> Joined {
         let mut wholes = self.wholes();
-        let Some(entry) = wholes.get_mut(&whole) else {
+        let Some(entry) = wholes.get_mut(&part.whole) else {
             return Joined::Nothing;
         };
-        entry.complete += length;
+        entry.complete += part.length;
         if entry.complete < entry.size {
             return Joined::Nothing;
         }
-        let State::Open {
-            output,
-            metadata,
-            existing,
-        } = std::mem::replace(&mut entry.state, State::Finished)
-        else {
-            return Joined::Nothing;
-        };
-        let finished = match Arc::into_inner(output).map(|output| output.partial) {
-            Some(Some(partial)) => partial.finish(&metadata, existing),
-            // Thrown away.
-            Some(None) => {
-                entry.take_parts().settle(&Ok(()));
-                forget(&mut wholes, whole);
-                return Joined::Nothing;
-            }
-            // A writer still has it: not before its part is complete, so it has not been counted right.
-            None => Err(docroot::Error::SourceChanged),
-        };
-        let joined = match finished {
-            Ok(finished) => Joined::Whole {
-                path: entry.path.clone(),
-                size: entry.size,
-                finished,
-                parts: entry.take_parts(),
-            },
-            Err(error) => {
-                entry.take_parts().settle(&Err(error));
-                Joined::Nothing
-            }
-        };
-        forget(&mut wholes, whole);
+        let state = std::mem::replace(&mut entry.state, State::Finished);
+        let joined = entry.join(part.file, state);
+        forget(&mut wholes, part.whole);
         joined
     }
 
@@ -321,19 +292,21 @@ impl Assembly {
 fn begin(opener: &Opener, decided: Result<Decision, docroot::Error>) -> State {
     let opened = decided.and_then(|decision| {
         // A client that compares content splits no files; for one that does the attributes decide.
-        let Decision::Take(Target { source, place, .. }) = decision else {
+        let (Decision::Take(target) | Decision::Open(target)) = decision else {
             return Ok(State::Skipped);
         };
-        let (opened, metadata, existing) = match place {
-            Place::Sink => (None, Metadata::default(), Existing::Refuse),
+        let Target { source, place, .. } = target;
+        let (opened, metadata, existing, plain) = match place {
+            Place::Sink => (None, Metadata::default(), Existing::Refuse, None),
             Place::Dir {
                 dir,
                 name,
                 metadata,
                 existing,
+                plain,
             } => {
                 let opened = opener.open(&dir, &name, source, true)?;
-                (Some(opened), metadata, existing)
+                (Some(opened), metadata, existing, plain)
             }
         };
         let (partial, progress, held) = match opened {
@@ -354,6 +327,7 @@ fn begin(opener: &Opener, decided: Result<Decision, docroot::Error>) -> State {
             output,
             metadata,
             existing,
+            plain,
         })
     });
     opened.unwrap_or_else(|error| State::Failed {
@@ -383,10 +357,67 @@ fn forget(wholes: &mut BTreeMap<u32, Whole>, whole: u32) {
 }
 
 impl Whole {
+    /// Every part is there: makes of them what the next thread needs. `file` is the number of any part.
+    fn join(&mut self, file: u32, state: State) -> Joined {
+        let State::Open {
+            output,
+            metadata,
+            existing,
+            plain,
+        } = state
+        else {
+            return Joined::Nothing;
+        };
+        let (path, size) = (self.path.clone(), self.size);
+        let parts = self.take_parts();
+        let Some(Output {
+            partial, progress, ..
+        }) = Arc::into_inner(output)
+        else {
+            // A writer still has it: not before its part is complete, so it has not been counted right.
+            parts.settle(&SettledResult::failed(&docroot::Error::SourceChanged));
+            return Joined::Nothing;
+        };
+        let Some(partial) = partial else {
+            // Thrown away.
+            parts.settle(&SettledResult::done(size));
+            return Joined::Nothing;
+        };
+        if let Some(plain) = plain {
+            let progress = progress.map(|progress| {
+                progress
+                    .into_inner()
+                    .unwrap_or_else(PoisonError::into_inner)
+            });
+            return Joined::Envelope(Box::new(Arrived {
+                file,
+                path,
+                size,
+                content: Content::Partial(Received { partial, progress }),
+                metadata,
+                plain,
+                parts: Some(parts),
+            }));
+        }
+        match partial.finish(&metadata, existing) {
+            Ok(finished) => Joined::Whole(Box::new(Pending {
+                file,
+                path,
+                result: SettledResult::done(size),
+                finished,
+                parts: Some(parts),
+                opened_from: None,
+            })),
+            Err(error) => {
+                parts.settle(&SettledResult::failed(&error));
+                Joined::Nothing
+            }
+        }
+    }
+
     fn take_parts(&mut self) -> Parts {
         Parts {
             path: self.path.clone(),
-            size: self.size,
             waiting: std::mem::take(&mut self.waiting),
         }
     }

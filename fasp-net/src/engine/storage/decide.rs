@@ -1,5 +1,7 @@
 //! What becomes of a listed entry: where it goes, and whether it is wanted at all.
 
+mod envelope;
+
 use std::collections::{HashMap, HashSet};
 
 use docroot::{
@@ -8,9 +10,12 @@ use docroot::{
 use fasp_core::{Attributes, MAX_SMALL_FILE};
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
+use self::envelope::Envelope;
+pub(super) use self::envelope::Plain;
 use super::checkpoint::{Checkpoint, MAX_CHECKPOINT, SourceVersion};
 use super::prune::Prune;
 use super::{Rules, Voice};
+use crate::engine::decryption::plain_name;
 use crate::engine::destination::Destination;
 use crate::serve::ModeGrant;
 
@@ -28,6 +33,8 @@ pub(super) enum Decision {
     Skip,
     /// One with the same attributes is there: it is left alone if its content is the same too (protocol §14.4).
     Compare(Target),
+    /// It is an envelope that is there already, as it was listed: it only has to be opened.
+    Open(Target),
 }
 
 /// A listed file that is wanted.
@@ -58,6 +65,8 @@ pub(super) enum Place {
         name: Vec<u8>,
         metadata: Metadata,
         existing: Existing,
+        /// What it is opened into, if it is an envelope that is to be.
+        plain: Option<Plain>,
     },
     /// Nowhere.
     Sink,
@@ -150,6 +159,11 @@ impl Decider {
         let source = SourceVersion::listed(attributes, size);
         let path_in_list = path.to_vec();
         self.note(path);
+        if self.destination.decryption().is_some()
+            && let Some(plain) = plain_name(path)
+        {
+            self.note(plain);
+        }
         let Destination::Tree(tree) = &self.destination else {
             return Ok(Decision::Take(Target {
                 path: path_in_list,
@@ -163,6 +177,7 @@ impl Decider {
         }
         let place = tree.place(path)?;
         if self.rules.files.dry_run {
+            let (place, size) = self.planned(path, place, size)?;
             // No directory is made to look into.
             let found = match tree.root().stat(&place, LinkRule::Refuse) {
                 Err(docroot::Error::NotFound) => None,
@@ -193,6 +208,16 @@ impl Decider {
         (dir, name): (Dir, Vec<u8>),
         is_new: bool,
     ) -> Result<Decision, docroot::Error> {
+        if let Some(opened) = self.opened(&path, &name) {
+            let listed = Envelope {
+                path,
+                source,
+                attributes,
+                dir,
+                is_new,
+            };
+            return self.envelope(listed, opened);
+        }
         let found = match is_new {
             true => Found::Nothing,
             false => self.find(dir.stat(&name)?, attributes, source.size)?,
@@ -214,6 +239,7 @@ impl Decider {
                 name,
                 metadata,
                 existing,
+                plain: None,
             },
         };
         Ok(match found {
@@ -389,13 +415,11 @@ impl Decider {
         if found.kind == FileKind::Directory {
             return Err(docroot::Error::IsADirectory);
         }
-        let theirs = (attributes.mtime, attributes.mtime_nanos);
-        let ours = (found.mtime.seconds, found.mtime.nanos);
-        let is_file = found.kind == FileKind::File;
-        let is_same = is_file
-            && found.size == size
-            && ours == theirs
-            && self.rules.resume != ResumePolicy::None;
+        let (theirs, ours) = (
+            (attributes.mtime, attributes.mtime_nanos),
+            (found.mtime.seconds, found.mtime.nanos),
+        );
+        let is_same = self.is_same(&found, attributes, size);
         let replace = match self.rules.overwrite {
             OverwritePolicy::Always => true,
             OverwritePolicy::Never => false,
@@ -416,6 +440,14 @@ impl Decider {
             (true, false) => Found::Other,
             (false, false) => Found::Stays,
         })
+    }
+
+    /// Whether what is there has the kind, size and time of what was listed.
+    fn is_same(&self, found: &docroot::Attributes, attributes: Attributes, size: u64) -> bool {
+        let theirs = (attributes.mtime, attributes.mtime_nanos);
+        let ours = (found.mtime.seconds, found.mtime.nanos);
+        let is_file = found.kind == FileKind::File;
+        is_file && found.size == size && ours == theirs && self.rules.resume != ResumePolicy::None
     }
 
     /// How a file is replaced.

@@ -8,6 +8,7 @@ mod gauge;
 mod opener;
 mod parts;
 mod prune;
+mod unseal;
 mod verify;
 mod write;
 
@@ -28,6 +29,8 @@ use self::decide::{Decider, Decision, Target};
 pub(super) use self::gauge::{Gauge, IDLE};
 use self::opener::Opener;
 use self::parts::PartWriter;
+pub(super) use self::unseal::Received;
+use self::unseal::Unsealer;
 pub(super) use self::verify::digest_of;
 use self::verify::{Extent, Present, samples};
 use self::write::Writer;
@@ -151,20 +154,45 @@ pub(super) struct Settled {
     pub(super) result: SettledResult,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum SettledResult {
-    Done { size: u64 },
+    Done {
+        /// As it was listed, bytes.
+        size: u64,
+        /// Of an envelope that was opened: the length of the plain file.
+        plain_len: Option<u64>,
+    },
     Skipped,
-    Failed { code: ErrorCode, text: String },
+    Failed {
+        code: ErrorCode,
+        text: String,
+    },
+}
+
+impl SettledResult {
+    /// A file that came as it was listed.
+    pub(super) const fn done(size: u64) -> Self {
+        Self::Done {
+            size,
+            plain_len: None,
+        }
+    }
+
+    pub(super) fn failed(error: &docroot::Error) -> Self {
+        Self::Failed {
+            code: error.code(),
+            text: error.to_string(),
+        }
+    }
 }
 
 impl Settled {
-    pub(super) fn done(file: u32, path: Vec<u8>, size: u64) -> Self {
+    fn done(file: u32, path: Vec<u8>, size: u64) -> Self {
         Self {
             file,
             path,
             is_further: false,
-            result: SettledResult::Done { size },
+            result: SettledResult::done(size),
         }
     }
 
@@ -177,7 +205,7 @@ impl Settled {
         }
     }
 
-    pub(super) fn failed(file: u32, path: Vec<u8>, error: &docroot::Error) -> Self {
+    fn failed(file: u32, path: Vec<u8>, error: &docroot::Error) -> Self {
         Self::lost(file, path, error.code(), &error.to_string())
     }
 
@@ -243,12 +271,16 @@ pub(super) fn start(
     let voice = Voice(events);
     let parts = PartWriter::new(assembly, voice.clone());
     let opener = Opener::new(rules.resume).map_err(Error::Thread)?;
+    let unsealer = match destination.decryption() {
+        Some(_) => Some(Unsealer::start(voice.clone(), commits.clone())?),
+        None => None,
+    };
     let (alive, ended) = bounded(0);
     let mut storage = Storage {
         settled: Vec::new(),
         is_dry_run: rules.files.dry_run,
         decider: Decider::new(destination, rules),
-        writer: Writer::new(voice.clone(), commits, opener, parts, promised),
+        writer: Writer::new(voice.clone(), commits, unsealer, opener, parts, promised),
         compared: BTreeMap::new(),
         next_tick: Instant::now(),
         _alive: alive,
@@ -449,6 +481,7 @@ impl Storage {
                 return Ok(());
             }
             Ok(Decision::Compare(target)) => self.compare(file, target),
+            Ok(Decision::Open(target)) => self.writer.open_present(file, target),
             Err(error) => Err(error),
         }
         .map_err(|error| (file, path, error))
@@ -539,7 +572,7 @@ impl Storage {
         }
         match self.decider.file(&path, attributes, content.len() as u64) {
             // The content is here already.
-            Ok(Decision::Take(target) | Decision::Compare(target)) => {
+            Ok(Decision::Take(target) | Decision::Compare(target) | Decision::Open(target)) => {
                 self.writer.create(file, target, content)
             }
             Ok(Decision::Skip) => {

@@ -11,6 +11,7 @@ use fasp_core::ErrorCode;
 use super::assembly::{Assembly, BadPart, Joined, Output, Part};
 use super::decide::Decision;
 use super::opener::Opener;
+use super::unseal::Unsealer;
 use super::verify::{Extent, Present, Verifier};
 use super::{StorageEvent, Voice};
 use crate::engine::commit::Pending;
@@ -167,30 +168,25 @@ impl PartWriter {
         true
     }
 
-    /// Every byte of a part is written; false when there is no such part.
-    pub(super) fn complete(&mut self, file: u32, commits: Option<&Sender<Vec<Pending>>>) -> bool {
+    /// Every byte of a part is written: when it was the last part, the file goes to the thread that is next. False when
+    /// there is no such part.
+    pub(super) fn complete(
+        &mut self,
+        file: u32,
+        commits: Option<&Sender<Vec<Pending>>>,
+        unsealer: Option<&Unsealer>,
+    ) -> bool {
         let Some(Open { part, output, .. }) = self.open.remove(&file) else {
             return false;
         };
         drop(output);
-        let joined = self.assembly.complete(part.whole, part.length);
-        if let Joined::Whole {
-            path,
-            size,
-            finished,
-            parts,
-        } = joined
-            && let Some(commits) = commits
-        {
-            let pending = Pending {
-                file,
-                path,
-                size,
-                finished,
-                parts: Some(parts),
-            };
-            // The commit thread lives as long as this sender.
-            commits.send(vec![pending]).ok();
+        // Both threads live as long as these senders.
+        match (self.assembly.complete(part), commits, unsealer) {
+            (Joined::Whole(pending), Some(commits), _) => {
+                commits.send(vec![*pending]).ok();
+            }
+            (Joined::Envelope(arrived), _, Some(unsealer)) => unsealer.arrived(*arrived),
+            _ => {}
         }
         true
     }

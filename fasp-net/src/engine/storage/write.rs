@@ -10,10 +10,11 @@ use docroot::{Existing, Metadata, Partial, PartialHandle};
 use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE, RangeSet};
 use transfer_spec::ResumePolicy;
 
-use super::decide::{Place, Target};
+use super::decide::{Place, Plain, Target};
 use super::durable::Progress;
 use super::opener::Opener;
 use super::parts::PartWriter;
+use super::unseal::{Arrived, Content, Received, Unsealer};
 use super::verify::{Extent, Present, Verifier, samples};
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
@@ -50,6 +51,8 @@ enum Output {
         progress: Option<Progress>,
         metadata: Metadata,
         existing: Existing,
+        /// What it is opened into, if it is an envelope that is to be.
+        plain: Option<Plain>,
     },
     Sink,
 }
@@ -85,6 +88,8 @@ impl Output {
 pub(super) struct Writer {
     voice: Voice,
     commits: Option<Sender<Vec<Pending>>>,
+    /// Only where envelopes are opened.
+    unsealer: Option<Unsealer>,
     pub(super) opener: Opener,
     pub(super) verifier: Verifier,
     /// Finished files that the commit thread has not been given.
@@ -103,6 +108,7 @@ impl Writer {
     pub(super) fn new(
         voice: Voice,
         commits: Sender<Vec<Pending>>,
+        unsealer: Option<Unsealer>,
         opener: Opener,
         parts: PartWriter,
         promised: BTreeSet<u32>,
@@ -113,6 +119,7 @@ impl Writer {
             opener,
             parts,
             commits: Some(commits),
+            unsealer,
             finished: Vec::new(),
             open: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -152,6 +159,7 @@ impl Writer {
                 name,
                 metadata,
                 existing,
+                plain,
             } => {
                 let is_continued = !self.promised.contains(&file);
                 let opened = self.opener.open(&dir, &name, source, is_continued)?;
@@ -160,6 +168,7 @@ impl Writer {
                     progress: opened.progress,
                     metadata,
                     existing,
+                    plain,
                 };
                 (output, opened.held)
             }
@@ -301,6 +310,9 @@ impl Writer {
         }
         self.open.clear();
         self.parts.end();
+        if let Some(unsealer) = self.unsealer.take() {
+            unsealer.end(true);
+        }
         self.finish();
     }
 
@@ -352,20 +364,68 @@ impl Writer {
             name,
             metadata,
             existing,
+            plain,
         } = place
         else {
             self.voice.settle(Settled::done(file, path, size));
             return Ok(());
         };
+        if let Some(plain) = plain {
+            self.unseal(Arrived {
+                file,
+                path,
+                size,
+                content: Content::Memory(content.to_vec()),
+                metadata,
+                plain,
+                parts: None,
+            });
+            return Ok(());
+        }
         let finished = dir.create_small(&name, content, &metadata, existing)?;
         self.commit(Pending {
             file,
             path,
-            size,
+            result: SettledResult::done(size),
             finished,
+            parts: None,
+            opened_from: None,
+        });
+        Ok(())
+    }
+
+    /// Opens an envelope that is there already.
+    pub(super) fn open_present(&mut self, file: u32, target: Target) -> Result<(), docroot::Error> {
+        let present = match target.open_existing() {
+            Ok(present) if present.attributes().size == target.source.size => present,
+            _ => return self.begin(file, target),
+        };
+        let Place::Dir {
+            metadata,
+            plain: Some(plain),
+            ..
+        } = target.place
+        else {
+            // Nothing else is decided about so.
+            return Err(docroot::Error::NotFound);
+        };
+        self.unseal(Arrived {
+            file,
+            path: target.path,
+            size: target.source.size,
+            content: Content::Present(present),
+            metadata,
+            plain,
             parts: None,
         });
         Ok(())
+    }
+
+    /// Hands an envelope to the thread that opens it, which is there where any is to be opened.
+    fn unseal(&self, arrived: Arrived) {
+        if let Some(unsealer) = &self.unsealer {
+            unsealer.arrived(arrived);
+        }
     }
 
     fn commit(&mut self, pending: Pending) {
@@ -470,11 +530,27 @@ impl Writer {
             path, size, output, ..
         }) = self.open.remove(&file)
         else {
-            self.parts.complete(file, self.commits.as_ref());
+            self.parts
+                .complete(file, self.commits.as_ref(), self.unsealer.as_ref());
             return;
         };
         match output {
             Output::Sink => self.voice.settle(Settled::done(file, path, size)),
+            Output::Partial {
+                partial,
+                progress,
+                metadata,
+                plain: Some(plain),
+                ..
+            } => self.unseal(Arrived {
+                file,
+                path,
+                size,
+                content: Content::Partial(Received { partial, progress }),
+                metadata,
+                plain,
+                parts: None,
+            }),
             Output::Partial {
                 partial,
                 metadata,
@@ -484,9 +560,10 @@ impl Writer {
                 Ok(finished) => self.commit(Pending {
                     file,
                     path,
-                    size,
+                    result: SettledResult::done(size),
                     finished,
                     parts: None,
+                    opened_from: None,
                 }),
                 Err(error) => self.voice.settle(Settled::failed(file, path, &error)),
             },
@@ -494,8 +571,11 @@ impl Writer {
         self.open_waiting();
     }
 
-    /// Ends the commit thread once it has done what it was given.
+    /// Ends the other threads once they have done what they were given.
     pub(super) fn finish(&mut self) {
+        if let Some(unsealer) = self.unsealer.take() {
+            unsealer.end(false);
+        }
         self.hand_on();
         self.commits = None;
     }
