@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 use super::{Site, content, names};
 
 /// What must never be seen outside the client.
-const CANARY: &[u8; 64] = b"canary-7f1e2b0c9a4d4e6f8b1a3c5d7e9f0a2b4c6d8e0f1a3b5c7d9e1f3a5b7";
+pub(crate) const CANARY: &[u8; 64] =
+    b"canary-7f1e2b0c9a4d4e6f8b1a3c5d7e9f0a2b4c6d8e0f1a3b5c7d9e1f3a5b7";
 
 /// Files of all the ways to travel: empty, in a page, as blocks in one chunk, and in several.
 pub(crate) const SIZES: [(&str, usize); 5] = [

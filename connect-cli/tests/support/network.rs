@@ -1,9 +1,12 @@
 //! A second address of the server that forwards TCP always and UDP only as far as the test wants.
 
 use std::{
-    io,
+    io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -22,6 +25,49 @@ pub(crate) enum Udp {
     Open,
 }
 
+/// Looks at everything that passes, in both directions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wire(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    needle: Vec<u8>,
+    bytes: AtomicU64,
+    times: AtomicU64,
+}
+
+impl Wire {
+    /// Counts the datagrams and pieces of streams that have these bytes in them.
+    pub(crate) fn looking_for(needle: &[u8]) -> Self {
+        Self(Arc::new(Seen {
+            needle: needle.to_vec(),
+            ..Seen::default()
+        }))
+    }
+
+    /// How many bytes have passed.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many pieces had the bytes in them.
+    pub(crate) fn times(&self) -> u64 {
+        self.0.times.load(Ordering::Relaxed)
+    }
+
+    fn look(&self, piece: &[u8]) {
+        let Seen {
+            needle,
+            bytes,
+            times,
+        } = &*self.0;
+        bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        if !needle.is_empty() && piece.windows(needle.len()).any(|window| window == needle) {
+            times.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The second address. Threads of it end with the test's process.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
@@ -30,22 +76,29 @@ pub(crate) struct Forwarder {
 
 impl Forwarder {
     pub(crate) fn new(server: SocketAddr, udp: Udp) -> Self {
+        Self::watched(server, udp, &Wire::default())
+    }
+
+    /// One that shows what passes.
+    pub(crate) fn watched(server: SocketAddr, udp: Udp, wire: &Wire) -> Self {
         let address = second_way(server);
         let listener = TcpListener::bind(address).unwrap();
+        let of_tcp = wire.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                pass_tcp(stream.unwrap(), server);
+                pass_tcp(stream.unwrap(), server, &of_tcp);
             }
         });
         if udp != Udp::Refused {
             let socket = UdpSocket::bind(address).unwrap();
-            thread::spawn(move || pass_udp(&socket, udp, server));
+            let of_udp = wire.clone();
+            thread::spawn(move || pass_udp(&socket, udp, server, &of_udp));
         }
         Self { address }
     }
 }
 
-fn pass_tcp(client: TcpStream, server: SocketAddr) {
+fn pass_tcp(client: TcpStream, server: SocketAddr, wire: &Wire) {
     let Ok(server) = TcpStream::connect(server) else {
         return;
     };
@@ -53,15 +106,22 @@ fn pass_tcp(client: TcpStream, server: SocketAddr) {
         (client.try_clone().unwrap(), server.try_clone().unwrap()),
         (server, client),
     ] {
+        let wire = wire.clone();
         thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
             // Whatever ends one direction is passed on as its end.
-            io::copy(&mut from, &mut to).ok();
+            while let Ok(length @ 1..) = from.read(&mut buffer) {
+                wire.look(&buffer[..length]);
+                if to.write_all(&buffer[..length]).is_err() {
+                    break;
+                }
+            }
             to.shutdown(Shutdown::Write).ok();
         });
     }
 }
 
-fn pass_udp(client_side: &UdpSocket, udp: Udp, server: SocketAddr) {
+fn pass_udp(client_side: &UdpSocket, udp: Udp, server: SocketAddr, wire: &Wire) {
     // Not the address that the control connection comes from.
     let server_side = UdpSocket::bind("127.0.0.3:0").unwrap();
     server_side.connect(server).unwrap();
@@ -69,6 +129,7 @@ fn pass_udp(client_side: &UdpSocket, udp: Udp, server: SocketAddr) {
     let mut answers = None;
     let last_client = Arc::new(Mutex::new(None));
     while let Ok((length, client)) = client_side.recv_from(&mut buffer) {
+        wire.look(&buffer[..length]);
         if udp == Udp::Swallowed {
             continue;
         }
@@ -79,17 +140,19 @@ fn pass_udp(client_side: &UdpSocket, udp: Udp, server: SocketAddr) {
             let from = server_side.try_clone().unwrap();
             let to = client_side.try_clone().unwrap();
             let last_client = Arc::clone(&last_client);
+            let wire = wire.clone();
             answers = Some(thread::spawn(move || {
-                pass_answers(&from, &to, &last_client);
+                pass_answers(&from, &to, &last_client, &wire);
             }));
         }
     }
 }
 
 /// One client after the other: answers go to the one that was heard last.
-fn pass_answers(from: &UdpSocket, to: &UdpSocket, client: &Mutex<Option<SocketAddr>>) {
+fn pass_answers(from: &UdpSocket, to: &UdpSocket, client: &Mutex<Option<SocketAddr>>, wire: &Wire) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length) = from.recv(&mut buffer) {
+        wire.look(&buffer[..length]);
         let client = *client.lock().unwrap();
         if let Some(client) = client {
             to.send_to(&buffer[..length], client).ok();
