@@ -1,6 +1,7 @@
 //! Opening an envelope, chunk by chunk, in any order and from any thread.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::{Zeroize as _, Zeroizing};
@@ -77,16 +78,17 @@ impl EnvelopeReader {
         }
     }
 
-    /// Opens every chunk, on several threads: `read` fills a buffer with the envelope's bytes from an offset on, `write` gets
+    /// Opens some chunks, on several threads: `read` fills a buffer with the envelope's bytes from an offset on, `write` gets
     /// plain bytes and their offset in the file.
     ///
-    /// What was written is of use only when all of it was: a cut or an extension shows at the last chunk.
+    /// What was written is of use only when every chunk was opened: a cut or an extension shows at the last one.
     ///
     /// # Errors
     /// Those of `read` and `write`, and [`Error::ChunkCorrupt`]; of several the one of the foremost chunk.
     /// [`Error::Cancelled`] between two chunks.
     pub fn open_each<E: From<Error> + Send>(
         &self,
+        chunks: Range<u64>,
         threads: NonZeroUsize,
         cancelled: &AtomicBool,
         read: impl Fn(&mut [u8], u64) -> Result<(), E> + Sync,
@@ -95,7 +97,7 @@ impl EnvelopeReader {
         // Never longer than the whole body, which may be far below a full chunk.
         let longest = self.layout.span(0)?.sealed_len();
         parallel::for_each(
-            0..self.layout.chunk_count(),
+            chunks,
             threads,
             || Zeroizing::new(vec![0; longest]),
             |buffer, index| {

@@ -180,7 +180,7 @@ impl Sealed {
         if let Some(chunk) = lock(&self.protection.chunks).get(key) {
             return Ok((span.sealed_start, chunk));
         }
-        let mut chunk = vec![0; span.sealed_len()];
+        let mut chunk = lock(&self.protection.chunks).room(span.sealed_len());
         let plain = &mut chunk[..span.plain_len];
         if file.read_at(plain, span.plain_start)? < plain.len() {
             return Err(docroot::Error::SourceChanged);
@@ -203,6 +203,8 @@ type Key = (u64, u64);
 struct Chunks {
     kept: VecDeque<(Key, Arc<Vec<u8>>)>,
     bytes: usize,
+    /// A buffer of one that is not kept any more: a new one would cost its pages.
+    spare: Vec<u8>,
 }
 
 impl Chunks {
@@ -222,8 +224,17 @@ impl Chunks {
         while self.bytes > REMEMBERED && self.kept.len() > 1 {
             if let Some((_, chunk)) = self.kept.pop_front() {
                 self.bytes -= chunk.len();
+                // One that another session still reads goes when that is done.
+                self.spare = Arc::into_inner(chunk).unwrap_or_default();
             }
         }
+    }
+
+    /// A buffer of this length, with anything in it.
+    fn room(&mut self, length: usize) -> Vec<u8> {
+        let mut spare = std::mem::take(&mut self.spare);
+        spare.resize(length, 0);
+        spare
     }
 }
 

@@ -132,8 +132,10 @@ impl Envelope {
         report: &Report<'_>,
     ) -> Result<(), EnvelopeError> {
         report.advance(HEADER_LEN as u64);
+        let layout = self.reader.layout();
         self.reader.open_each(
-            threads(self.reader.layout().chunk_size().sealed_len()),
+            0..layout.chunk_count(),
+            threads(layout.chunk_size().sealed_len()),
             open.cancelled,
             |chunk, start| self.read(chunk, start),
             |plain, start| {

@@ -129,6 +129,12 @@ impl Progress {
         Ok(())
     }
 
+    /// How much is there from the start of the file on, bytes.
+    pub(super) fn held_from_start(&self) -> u64 {
+        let first = self.written.ranges().first();
+        first.map_or(0, |range| if range.start == 0 { range.end } else { 0 })
+    }
+
     /// Begins a checkpoint if one has been due for some time.
     ///
     /// # Errors

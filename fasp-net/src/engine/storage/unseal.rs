@@ -1,24 +1,31 @@
 //! The thread that opens envelopes which have arrived, between their last byte and their name (rules E-4, E-6).
 //!
 //! Plain bytes are in memory and in a file that only this account can read until the last chunk has turned out right. An
-//! envelope that does not open keeps its own name and is reported; the others are opened all the same.
+//! envelope that does not open keeps its own name and is reported; the others are opened all the same. A large one is opened
+//! from its start on while the rest of it arrives.
 
+mod opening;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use docroot::{Finished, Metadata, Partial, PartialOptions, SourceFile};
+use docroot::{Finished, Metadata, Partial, PartialHandle, SourceFile};
 
+use self::opening::Opening;
 use super::assembly::Parts;
 use super::decide::Plain;
 use super::durable::Progress;
 use super::{Settled, SettledResult, Voice};
 use crate::Error;
 use crate::engine::commit::Pending;
-use crate::engine::decryption::threads;
 use crate::engine::envelope::EnvelopeError;
 
+/// Plain files that grow behind their envelopes at once: each has two files open.
+const MAX_OPENINGS: usize = 32;
 /// Small envelopes that wait: more than a page has.
 const SMALL: usize = 1024;
 /// Others that wait: each has a file open.
@@ -39,6 +46,27 @@ pub(super) struct Arrived {
     pub(super) plain: Plain,
     /// Of a split file: the parts that get its result.
     pub(super) parts: Option<Parts>,
+}
+
+/// The beginning of an envelope that is still arriving.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    pub(super) file: u32,
+    /// The length of the envelope, bytes.
+    pub(super) size: u64,
+    /// How much of it is there from its start on, bytes.
+    pub(super) held: u64,
+    pub(super) handle: PartialHandle,
+    pub(super) plain: Plain,
+}
+
+/// What the thread hears of envelopes that are received as blocks.
+#[derive(Debug)]
+enum Task {
+    Grown(Box<Beginning>),
+    /// The file begins anew, or has failed: what was opened of it goes.
+    Forget(u32),
+    Arrived(Box<Arrived>),
 }
 
 /// Where the bytes of an envelope are.
@@ -64,10 +92,7 @@ impl Content {
             Self::Partial(Received { partial, .. }) => partial.read_at(room, start)?,
             Self::Present(file) => file.read_at(room, start)?,
         };
-        match count < room.len() {
-            true => Err(docroot::Error::SourceChanged.into()),
-            false => Ok(()),
-        }
+        whole(count, room)
     }
 
     /// The permission bits that a file of this process gets, or has.
@@ -108,11 +133,19 @@ impl Received {
     }
 }
 
+/// All of it has to be there.
+fn whole(count: usize, room: &[u8]) -> Result<(), EnvelopeError> {
+    match count < room.len() {
+        true => Err(docroot::Error::SourceChanged.into()),
+        false => Ok(()),
+    }
+}
+
 /// The storage thread's end of the thread.
 #[derive(Debug)]
 pub(super) struct Unsealer {
     small: Sender<Arrived>,
-    large: Sender<Arrived>,
+    large: Sender<Task>,
     cancelled: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -126,6 +159,7 @@ impl Unsealer {
             voice,
             commits,
             cancelled: Arc::clone(&cancelled),
+            openings: BTreeMap::new(),
             opened: Vec::new(),
         };
         let thread = thread::Builder::new()
@@ -142,12 +176,23 @@ impl Unsealer {
 
     /// Takes an envelope; waits while there are too many.
     pub(super) fn arrived(&self, arrived: Arrived) {
-        let queue = match arrived.content {
-            Content::Memory(_) => &self.small,
-            Content::Partial(_) | Content::Present(_) => &self.large,
+        // The thread lives as long as these senders.
+        match arrived.content {
+            Content::Memory(_) => self.small.send(arrived).ok(),
+            Content::Partial(_) | Content::Present(_) => {
+                self.large.send(Task::Arrived(Box::new(arrived))).ok()
+            }
         };
-        // The thread lives as long as this sender.
-        queue.send(arrived).ok();
+    }
+
+    /// More of an envelope has arrived; nobody waits for what can be done about that.
+    pub(super) fn grown(&self, beginning: Beginning) {
+        self.large.try_send(Task::Grown(Box::new(beginning))).ok();
+    }
+
+    /// What was opened of a file is of no use any more.
+    pub(super) fn forget(&self, file: u32) {
+        self.large.send(Task::Forget(file)).ok();
     }
 
     /// Ends the thread: when it has done everything, or soon, which leaves what it has not done for another attempt.
@@ -163,29 +208,70 @@ struct Work {
     voice: Voice,
     commits: Sender<Vec<Pending>>,
     cancelled: Arc<AtomicBool>,
+    /// Files of which some is opened; nothing for one whose beginning did not open.
+    openings: BTreeMap<u32, Option<Opening>>,
     /// Files that the commit thread has not been given.
     opened: Vec<Pending>,
 }
 
 impl Work {
-    fn run(&mut self, small: &Receiver<Arrived>, large: &Receiver<Arrived>) {
+    fn run(&mut self, small: &Receiver<Arrived>, large: &Receiver<Task>) {
         loop {
-            let next = select! {
-                recv(small) -> next => next,
-                recv(large) -> next => next,
-            };
-            let Ok(arrived) = next else { break };
-            self.settle(arrived);
+            select! {
+                recv(small) -> next => match next {
+                    Ok(arrived) => self.settle(arrived),
+                    Err(_) => break,
+                },
+                recv(large) -> next => match next {
+                    Ok(task) => self.act(task),
+                    Err(_) => break,
+                },
+            }
             let is_idle = small.is_empty() && large.is_empty();
             if is_idle || self.opened.len() >= HANDED_ON {
                 self.hand_on();
             }
         }
         // Both end together.
-        for arrived in small.iter().chain(large) {
-            self.settle(arrived);
-        }
+        small.iter().for_each(|arrived| self.settle(arrived));
+        large.iter().for_each(|task| self.act(task));
         self.hand_on();
+    }
+
+    fn act(&mut self, task: Task) {
+        match task {
+            Task::Grown(beginning) => self.advance(&beginning),
+            Task::Forget(file) => drop(self.openings.remove(&file)),
+            Task::Arrived(arrived) => self.settle(*arrived),
+        }
+    }
+
+    /// Opens what is there of an envelope. Why it does not open is found out again when all of it is there.
+    fn advance(&mut self, beginning: &Beginning) {
+        let Beginning {
+            file,
+            size,
+            held,
+            handle,
+            plain,
+        } = beginning;
+        if self.cancelled.load(Ordering::Relaxed) {
+            return;
+        }
+        let read = |room: &mut [u8], start| whole(handle.read_at(room, start)?, room);
+        let is_full = self.openings.len() >= MAX_OPENINGS;
+        let opening = match self.openings.entry(*file) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if is_full => return,
+            Entry::Vacant(entry) => {
+                entry.insert(Opening::begin(plain, *size, &self.cancelled, read).ok())
+            }
+        };
+        if let Some(begun) = opening
+            && begun.advance(*held, &self.cancelled, read).is_err()
+        {
+            *opening = None;
+        }
     }
 
     fn hand_on(&mut self) {
@@ -197,7 +283,8 @@ impl Work {
 
     /// Opens an envelope, or sees to it that it stays as it is.
     fn settle(&mut self, arrived: Arrived) {
-        match self.open(&arrived) {
+        let begun = self.openings.remove(&arrived.file).flatten();
+        match self.open(&arrived, begun) {
             Ok((finished, plain_len)) => {
                 let result = SettledResult::Done {
                     size: arrived.size,
@@ -231,36 +318,41 @@ impl Work {
         }
     }
 
-    /// Makes the plain file; returns its length too.
-    fn open(&self, arrived: &Arrived) -> Result<(Finished, u64), EnvelopeError> {
-        let Plain {
-            dir, decryption, ..
-        } = &arrived.plain;
-        let (name, existing) = (&arrived.plain.name, arrived.plain.existing);
-        if let Content::Memory(envelope) = &arrived.content {
-            let plain = decryption.open_small(envelope, &self.cancelled)?;
-            let made = dir.create_small(name, &plain, &arrived.metadata, existing)?;
-            return Ok((made, plain.len() as u64));
+    /// Makes the plain file, or the rest of it; returns its length too.
+    fn open(
+        &self,
+        arrived: &Arrived,
+        begun: Option<Opening>,
+    ) -> Result<(Finished, u64), EnvelopeError> {
+        let Arrived {
+            size,
+            content,
+            metadata,
+            plain,
+            ..
+        } = arrived;
+        let existing = plain.existing;
+        if let Content::Memory(envelope) = content {
+            let bytes = plain.decryption.open_small(envelope, &self.cancelled)?;
+            let made = plain
+                .dir
+                .create_small(&plain.name, &bytes, metadata, existing)?;
+            return Ok((made, bytes.len() as u64));
         }
-        let read = |room: &mut [u8], start| arrived.content.read(room, start);
-        let reader = decryption.begin(arrived.size, &self.cancelled, read)?;
-        let layout = reader.layout();
-        // Nobody else reads it before it has its name (rule E-6).
-        let options = PartialOptions::default()
-            .mode(0o600)
-            .size_hint(layout.plain_len());
-        let partial = dir.create_hidden(name, &options)?;
-        reader.open_each(threads(layout), &self.cancelled, read, |plain, start| {
-            Ok::<_, EnvelopeError>(partial.write_all_at(plain, start)?)
-        })?;
-        let metadata = Metadata {
-            mode: Some(match arrived.metadata.mode {
-                Some(mode) => mode,
-                None => arrived.content.mode()?,
-            }),
-            ..arrived.metadata
+        let read = |room: &mut [u8], start| content.read(room, start);
+        let mut opening = match begun {
+            Some(begun) => begun,
+            None => Opening::begin(plain, *size, &self.cancelled, read)?,
         };
-        Ok((partial.finish(&metadata, existing)?, layout.plain_len()))
+        opening.advance(*size, &self.cancelled, read)?;
+        let metadata = Metadata {
+            mode: Some(match metadata.mode {
+                Some(mode) => mode,
+                None => content.mode()?,
+            }),
+            ..*metadata
+        };
+        opening.finish(&metadata, existing)
     }
 
     /// Gives an envelope that does not open its own name.

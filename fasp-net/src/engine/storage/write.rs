@@ -14,7 +14,7 @@ use super::decide::{Place, Plain, Target};
 use super::durable::Progress;
 use super::opener::Opener;
 use super::parts::PartWriter;
-use super::unseal::{Arrived, Content, Received, Unsealer};
+use super::unseal::{Arrived, Beginning, Content, Received, Unsealer};
 use super::verify::{Extent, Present, Verifier, samples};
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
@@ -27,6 +27,9 @@ const HANDED_ON: usize = 64;
 
 /// Pieces of one write, at most; systems take 1,024.
 const MAX_SLICES: usize = 512;
+
+/// A file that is opened while it arrives is looked at each time so much more has been written, bytes: several chunks.
+const GROWTH: u64 = 8 << 20;
 
 /// A file that blocks are written to.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ enum Output {
         existing: Existing,
         /// What it is opened into, if it is an envelope that is to be.
         plain: Option<Plain>,
+        /// Bytes written since the thread that opens it was told.
+        grown: u64,
     },
     Sink,
 }
@@ -73,6 +78,32 @@ impl Output {
             Some(progress) => progress.on_written(run.start, run.end),
             None => Ok(()),
         }
+    }
+
+    /// The beginning of an envelope, when much has been written since it was asked for last.
+    fn beginning(&mut self, file: u32, size: u64, written: u64) -> Option<Beginning> {
+        let Self::Partial {
+            partial,
+            progress: Some(progress),
+            plain: Some(plain),
+            grown,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        *grown += written;
+        if *grown < GROWTH {
+            return None;
+        }
+        *grown = 0;
+        Some(Beginning {
+            file,
+            size,
+            held: progress.held_from_start(),
+            handle: partial.handle(),
+            plain: plain.clone(),
+        })
     }
 
     fn progress(&mut self) -> Option<&mut Progress> {
@@ -169,6 +200,7 @@ impl Writer {
                     metadata,
                     existing,
                     plain,
+                    grown: 0,
                 };
                 (output, opened.held)
             }
@@ -265,6 +297,7 @@ impl Writer {
 
     /// Gives up what is there of a file, and all that claims it.
     fn restart(&mut self, file: u32) -> Result<(), docroot::Error> {
+        self.forget_opened(file);
         let Some(open) = self.open.get_mut(&file) else {
             return Ok(());
         };
@@ -421,6 +454,13 @@ impl Writer {
         Ok(())
     }
 
+    /// What was opened of a file is of no use.
+    fn forget_opened(&self, file: u32) {
+        if let Some(unsealer) = &self.unsealer {
+            unsealer.forget(file);
+        }
+    }
+
     /// Hands an envelope to the thread that opens it, which is there where any is to be opened.
     fn unseal(&self, arrived: Arrived) {
         if let Some(unsealer) = &self.unsealer {
@@ -448,6 +488,7 @@ impl Writer {
         if self.parts.fail(file, code, text) {
             return;
         }
+        self.forget_opened(file);
         let path = match (self.open.remove(&file), self.asked.remove(&file)) {
             (Some(open), _) => open.path,
             (None, Some(target)) => target.path,
@@ -508,15 +549,21 @@ impl Writer {
                 false => 0,
             };
         };
+        let written = run.end - run.start;
         if let Err(error) = open.output.write(slices, run) {
             self.fail(run.file, &error);
+        } else if let Some(unsealer) = &self.unsealer
+            && let Some(beginning) = open.output.beginning(run.file, open.size, written)
+        {
+            unsealer.grown(beginning);
         }
-        run.end - run.start
+        written
     }
 
     /// Gives up a file that blocks were written to.
     pub(super) fn fail(&mut self, file: u32, error: &docroot::Error) {
         if let Some(open) = self.open.remove(&file) {
+            self.forget_opened(file);
             self.voice.settle(Settled::failed(file, open.path, error));
             self.open_waiting();
         } else {

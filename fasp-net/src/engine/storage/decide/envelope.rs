@@ -10,7 +10,7 @@ use crate::engine::decryption::{
 use crate::engine::storage::checkpoint::SourceVersion;
 
 /// The plain file that an envelope is opened into.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::engine::storage) struct Plain {
     pub(in crate::engine::storage) decryption: Decryption,
     pub(in crate::engine::storage) dir: Dir,
