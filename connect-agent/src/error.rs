@@ -19,6 +19,14 @@ pub enum Error {
         /// What is wrong.
         source: docroot::Error,
     },
+    /// A directory of the user's own cannot be made or opened.
+    #[error("the directory '{}'", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        source: docroot::Error,
+    },
     /// The file's text is not what settings look like.
     #[error("the settings in '{}' cannot be understood: {reason}", path.display())]
     Malformed {
@@ -43,7 +51,7 @@ impl Error {
     /// Returns the public code.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::File { source, .. } => source.code(),
+            Self::File { source, .. } | Self::Directory { source, .. } => source.code(),
             Self::Malformed { .. } => ErrorCode::BadConfiguration,
         }
     }
@@ -55,7 +63,7 @@ impl Error {
                 source: docroot::Error::Untrusted,
                 ..
             } => Some("the file has to belong to you"),
-            Self::File { .. } => None,
+            Self::File { .. } | Self::Directory { .. } => None,
             Self::Malformed { .. } => {
                 Some("mend the file, or remove it to begin with the defaults")
             }
@@ -69,7 +77,7 @@ impl Error {
                 path: at.to_owned(),
                 source,
             },
-            malformed => malformed,
+            other => other,
         }
     }
 }

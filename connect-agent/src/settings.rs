@@ -1,14 +1,13 @@
 //! The user's settings file, in TOML: what is not in it has its default, and what a command changes leaves the rest as it is.
 
 use std::collections::BTreeSet;
-use std::fs::DirBuilder;
-use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 use transfer_spec::Host;
 
+use crate::directory::make_directory;
 use crate::error::{Error, Result};
 
 /// Longer than anybody's settings, bytes.
@@ -71,7 +70,9 @@ impl Settings {
     /// # Errors
     /// As [`Settings::load`], and those of writing: then the file is as it was.
     pub fn protect_host(path: &Path, host: &Host) -> Result<bool> {
-        make_directory(path)?;
+        if let Some(directory) = path.parent() {
+            make_directory(directory)?;
+        }
         change_hosts(path, |hosts| hosts.insert(host.to_string()))
     }
 
@@ -146,27 +147,6 @@ fn with_hosts(old: &[u8], hosts: &BTreeSet<String>, path: &Path) -> Result<Vec<u
 fn one_line(mut list: Array) -> Array {
     list.fmt();
     list
-}
-
-/// Makes the directory of the settings, for nobody else's eyes, if it is missing.
-fn make_directory(path: &Path) -> Result<()> {
-    let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let made = builder.create(directory);
-    made.map_err(|error| Error::File {
-        path: directory.to_owned(),
-        source: match error.kind() {
-            io::ErrorKind::PermissionDenied => docroot::Error::NoPermission(error),
-            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                docroot::Error::NotADirectory
-            }
-            _ => docroot::Error::Write(error),
-        },
-    })
 }
 
 #[cfg(test)]

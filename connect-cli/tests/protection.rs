@@ -12,7 +12,7 @@ use std::{fs, process::Child};
 use support::{
     PASSWORD, Run, Site,
     canary::{SIZES, assert_no_canary, with_canary, write_tree},
-    names, wait_for, wait_for_event,
+    names, wait_for,
 };
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -77,29 +77,127 @@ fn split_files_of_several_sessions_are_protected() {
     assert_arrived(&site);
 }
 
-/// The second run has another key: what is there of the file is of no use to it, and is not mixed with it.
+/// A client that is killed in the middle of the large file.
+fn interrupt(site: &Site, words: &[&str]) {
+    let slow = [&["--json", "--target-rate", "80m"], words].concat();
+    let mut client = start(site, &slow);
+    wait_for(&mut client, |event| {
+        let done = event["bytes_done"].as_u64();
+        done.is_some_and(|bytes| bytes > 15_000_000)
+    });
+    client.kill().unwrap();
+    Run::of_killed(client);
+    assert_no_canary(&site.path("root"));
+}
+
+fn records(site: &Site) -> Vec<String> {
+    names(&site.path("home/.local/state/connect/protected"))
+}
+
+const WAYS: [&[&str]; 3] = [
+    &["--sessions", "1"],
+    &["--sessions", "2", "--split-threshold", "1M"],
+    &["--resume", "3"],
+];
+
+/// Another command has other keys, and those that the first one had where it left a record.
 #[test]
-fn a_file_that_was_interrupted_is_protected_anew() {
-    for words in [
-        &["--sessions", "1"][..],
-        &["--sessions", "2", "--split-threshold", "1M"],
-        &["--resume", "3"],
-    ] {
+fn e9_an_interrupted_file_is_gone_on_with_by_another_command() {
+    for words in WAYS {
         let site = Site::new();
         write_tree(&site);
         let words = [words, &["tree", "HOST:"]].concat();
-        let slow = [&["--json", "--target-rate", "80m"], &words[..]].concat();
-        let mut client = start(&site, &slow);
-        wait_for_event(&mut client, "progress");
-        client.kill().unwrap();
-        Run::of_killed(client);
-        assert_no_canary(&site.path("root"));
+        interrupt(&site, &words);
+        assert_eq!(records(&site).len(), 1);
+        let run = upload(&site, &[&["--json"], &words[..]].concat());
+        run.assert_success();
+        let last: serde_json::Value =
+            serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
+        assert!(
+            last["resumed_bytes"].as_u64().unwrap() > 1_000_000,
+            "{last}"
+        );
+        assert!(!run.err.contains("did not agree"), "{}", run.err);
+        assert_arrived(&site);
+        assert!(records(&site).is_empty());
+    }
+}
+
+/// Without a record, with one from before a crash of the system, and with another passphrase: what is there of the file is
+/// of no use, and is not mixed with it.
+#[test]
+fn a_file_that_cannot_be_gone_on_with_is_protected_anew() {
+    for (words, spoil) in WAYS.into_iter().zip(["record", "boot", "passphrase"]) {
+        let site = Site::new();
+        write_tree(&site);
+        let words = [words, &["tree", "HOST:"]].concat();
+        let protected = site.path("home/.local/state/connect/protected");
+        if spoil == "passphrase" {
+            let slow = [
+                &[
+                    "upload",
+                    "--protect",
+                    "--accept-new-host-key",
+                    "--json",
+                    "-l",
+                    "80m",
+                ],
+                &words[..],
+            ]
+            .concat();
+            let mut client = site.client("lea", PASSWORD, &slow);
+            let mut client = client
+                .env("ASPERA_SCP_FILEPASS", "another")
+                .spawn()
+                .unwrap();
+            wait_for(&mut client, |event| {
+                let done = event["bytes_done"].as_u64();
+                done.is_some_and(|bytes| bytes > 15_000_000)
+            });
+            client.kill().unwrap();
+            Run::of_killed(client);
+            // What has arrived whole opens with that one only.
+            let whole = names(&site.path("root/tree"));
+            for name in whole.iter().filter(|name| !name.starts_with("chunks")) {
+                fs::remove_file(site.path("root/tree").join(name)).unwrap();
+            }
+        } else {
+            interrupt(&site, &words);
+        }
+        for name in records(&site) {
+            let path = protected.join(name);
+            match spoil {
+                "record" => fs::remove_file(path).unwrap(),
+                "boot" => {
+                    let mut bytes = fs::read(&path).unwrap();
+                    bytes[10] ^= 1;
+                    fs::write(path, bytes).unwrap();
+                }
+                _ => {}
+            }
+        }
         let run = upload(&site, &words);
         run.assert_success();
         // Known before anything is sent, not found out when all of it has been.
         assert!(!run.err.contains("did not agree"), "{}", run.err);
         assert_arrived(&site);
+        assert!(records(&site).is_empty());
     }
+}
+
+#[test]
+fn a_source_that_changed_between_two_commands_has_another_envelope() {
+    let site = Site::new();
+    write_tree(&site);
+    interrupt(&site, &["tree", "HOST:"]);
+    let mut changed = with_canary(35_000_000);
+    changed[20_000_000] ^= 1;
+    fs::write(site.path("tree/chunks"), &changed).unwrap();
+    upload(&site, &["tree", "HOST:"]).assert_success();
+    let mut decrypt = site.bed.program(["crypt", "decrypt", "root/tree"]);
+    decrypt.env("ASPERA_SCP_FILEPASS", PASSPHRASE);
+    Run::of(decrypt.spawn().unwrap()).assert_success();
+    assert!(fs::read(site.path("root/tree/chunks")).unwrap() == changed);
 }
 
 /// Within one command the keys stay, so that what the server has is of use.

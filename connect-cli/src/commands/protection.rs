@@ -6,7 +6,7 @@ use fasp_crypt::{Cost, KeyRing, MemoryCeiling, SUFFIX};
 use fasp_net::{
     Error as NetError,
     control::message::ContentProtection,
-    engine::{Decryption, Protection as Sealing},
+    engine::{Decryption, Protection as Sealed},
     event::Event,
     transfer::{Job, LocalDestination},
 };
@@ -14,7 +14,7 @@ use fasp_net::{
 use super::crypt::{self, passphrase, passphrase::Purpose};
 use crate::{
     error::CommandError,
-    resolve::{Opening, PassphraseSource, Protection},
+    resolve::{Opening, PassphraseSource, Protection, Sealing},
     ui::{self, Ui},
 };
 
@@ -25,9 +25,9 @@ pub(super) async fn prepare(
     job: &mut Job,
 ) -> Result<(), CommandError> {
     match (protection, job) {
-        (Protection::Protect(source), Job::Upload { sources, .. }) => {
-            let sealing = begin(ui, source.clone()).await?;
-            *sources = std::mem::take(sources).protected(sealing);
+        (Protection::Protect(sealing), Job::Upload { sources, .. }) => {
+            let sealed = begin(ui, sealing.clone()).await?;
+            *sources = std::mem::take(sources).protected(sealed);
         }
         (Protection::Decrypt(opening), Job::Download { destination, .. }) => {
             open(destination, opening.clone()).await?;
@@ -47,14 +47,14 @@ pub(super) async fn prepare(
 
 /// Whether it makes sense to begin again with protected files: the server takes no others, and there may be a passphrase.
 pub(super) fn is_demanded(protection: &Protection, error: &CommandError) -> bool {
-    let Protection::ProtectIfDemanded(source) = protection else {
+    let Protection::ProtectIfDemanded(sealing) = protection else {
         return false;
     };
     let demands = match error {
         CommandError::Net(NetError::Refused { demands, .. }) => *demands,
         _ => ContentProtection::None,
     };
-    demands != ContentProtection::None && is_obtainable(source)
+    demands != ContentProtection::None && is_obtainable(&sealing.passphrase)
 }
 
 /// Whether there is a passphrase, or somebody who may know it.
@@ -63,15 +63,20 @@ fn is_obtainable(source: &PassphraseSource) -> bool {
 }
 
 /// Gets the passphrase and derives the key that all files of the transfer share (rule E-3).
-pub(super) async fn begin(ui: Ui, source: PassphraseSource) -> Result<Sealing, CommandError> {
+async fn begin(ui: Ui, sealing: Sealing) -> Result<Sealed, CommandError> {
     crypt::keep_secrets_in_memory();
     aside(move || {
-        let passphrase = passphrase::get(source, Purpose::Protect)?;
+        let passphrase = passphrase::get(sealing.passphrase, Purpose::Protect)?;
         crypt::warn_of_short(&ui, &passphrase);
         let is_strong = passphrase.is_strong();
         let ring = KeyRing::new(passphrase, MemoryCeiling::DEFAULT);
         let batch = ring.new_batch(Cost::DEFAULT, &AtomicBool::new(false))?;
-        Ok(Sealing::new(batch, is_strong))
+        let sealed = Sealed::new(batch, is_strong);
+        let Some(records) = sealing.records else {
+            return Ok(sealed);
+        };
+        let directory = connect_agent::own_directory(&records)?;
+        Ok(sealed.recorded(&directory, ring)?)
     })
     .await
 }

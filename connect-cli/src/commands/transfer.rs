@@ -125,10 +125,10 @@ struct Ended {
 impl Attempts<'_> {
     /// Has the files protected, as the server demands.
     fn protect(&mut self, protection: &Protection) -> Result<(), CommandError> {
-        let Protection::ProtectIfDemanded(source) = protection else {
+        let Protection::ProtectIfDemanded(sealing) = protection else {
             return Ok(());
         };
-        let protection = Protection::Protect(source.clone());
+        let protection = Protection::Protect(sealing.clone());
         let prepared = protection::prepare(*self.ui, &protection, &mut self.job);
         self.runtime.block_on(self.stop.unless(prepared))?
     }

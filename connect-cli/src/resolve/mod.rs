@@ -16,7 +16,7 @@ pub use self::{
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
     log::log_directory,
-    protection::{Protection, settings_path},
+    protection::{Protection, Sealing, settings_path},
     rules::ListFile,
     server::{
         LogDestination, NewUser, ServerSettings, SessionSettings, new_user, server_settings,

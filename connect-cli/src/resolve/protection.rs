@@ -9,6 +9,7 @@ use transfer_spec::Host;
 use super::{
     ListFile,
     crypt::{self, Opening, PassphraseSource},
+    log::state_home,
     transfer::{LocalSource, config_directory},
 };
 use crate::{
@@ -16,15 +17,24 @@ use crate::{
     error::CommandError,
 };
 
+/// What uploads are protected with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealing {
+    /// Where the passphrase comes from.
+    pub passphrase: PassphraseSource,
+    /// Where is kept what another command needs to go on; `None` where this account has no home.
+    pub records: Option<PathBuf>,
+}
+
 /// What happens to the content of files on their way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protection {
     /// They travel and arrive as they are.
     Off,
-    /// Files leave as envelopes, under a passphrase from there.
-    Protect(PassphraseSource),
+    /// Files leave as envelopes.
+    Protect(Sealing),
     /// As they are, unless the server takes protected files only.
-    ProtectIfDemanded(PassphraseSource),
+    ProtectIfDemanded(Sealing),
     /// Envelopes are opened as they arrive.
     Decrypt(Opening),
     /// The same if the person has the passphrase: an envelope was asked for by its name.
@@ -57,12 +67,15 @@ pub(super) fn upload(
             "use another descriptor, or ASPERA_SCP_FILEPASS",
         ));
     }
-    let source = crypt::passphrase(args.passphrase_fd, &variable);
+    let sealing = Sealing {
+        passphrase: crypt::passphrase(args.passphrase_fd, &variable),
+        records: state_home(&variable).map(|base| base.join("connect/protected")),
+    };
     Ok(match is_made_up {
         // There is nothing in them to protect.
         true => Protection::Off,
-        false if args.protect || is_listed(host, variable)? => Protection::Protect(source),
-        false => Protection::ProtectIfDemanded(source),
+        false if args.protect || is_listed(host, variable)? => Protection::Protect(sealing),
+        false => Protection::ProtectIfDemanded(sealing),
     })
 }
 

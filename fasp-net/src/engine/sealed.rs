@@ -1,19 +1,22 @@
 //! Files that are protected as they are sent: what leaves are envelopes (`docs/envelope.md`), never a plain byte.
 
-use std::collections::{HashMap, VecDeque};
+mod chunks;
+mod record;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use docroot::{EntryPath, Identity, SourceFile};
-use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, SUFFIX};
+use docroot::{Docroot, EntryPath, Identity, SourceFile};
+use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, KeyRing, SUFFIX};
 
+use self::chunks::Chunks;
+use self::record::{Record, Records};
 use super::envelope::EnvelopeError;
 use super::lister::lock;
 use super::origin::Located;
+use crate::Error;
 use crate::control::message::ContentProtection;
-
-/// Sealed chunks that are remembered, bytes: neighbouring blocks, and those that are sent again, are cut from them.
-const REMEMBERED: usize = 64 << 20;
 
 /// How the files of a transfer are protected.
 ///
@@ -26,10 +29,29 @@ pub struct Protection(Arc<Inner>);
 struct Inner {
     batch: Arc<Kek>,
     claim: ContentProtection,
+    /// What earlier commands began, and where this one keeps what it begins.
+    records: Option<Records>,
     /// The envelopes of files that travel as blocks, until those have their results.
-    begun: Mutex<HashMap<Version, Arc<EnvelopeWriter>>>,
+    begun: Mutex<HashMap<Version, Begun>>,
     chunks: Mutex<Chunks>,
     numbers: AtomicU64,
+}
+
+/// An envelope of which something may have been given out.
+#[derive(Debug, Clone)]
+struct Begun {
+    writer: Arc<EnvelopeWriter>,
+    /// Where others find it when this command is gone; opened before the first chunk is given out.
+    record: Arc<OnceLock<Option<Record>>>,
+}
+
+impl Begun {
+    /// Nobody will go on with it.
+    fn forget(&self) {
+        if let Some(Some(record)) = self.record.get() {
+            record.forget();
+        }
+    }
 }
 
 /// One version of one file at its place beneath the destination.
@@ -48,10 +70,36 @@ impl Protection {
                 true => ContentProtection::StrongPassphrase,
                 false => ContentProtection::Passphrase,
             },
+            records: None,
             begun: Mutex::default(),
             chunks: Mutex::default(),
             numbers: AtomicU64::new(0),
         }))
+    }
+
+    /// Keeps records of large files in this directory, and goes on with those that an earlier command began with the passphrase
+    /// of this ring.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a directory that cannot be read.
+    pub fn recorded(self, directory: &Docroot, ring: KeyRing) -> Result<Self, Error> {
+        let records = Records::open(directory, ring)?;
+        let Inner { batch, claim, .. } = &*self.0;
+        Ok(Self(Arc::new(Inner {
+            batch: Arc::clone(batch),
+            claim: *claim,
+            records,
+            begun: Mutex::default(),
+            chunks: Mutex::default(),
+            numbers: AtomicU64::new(0),
+        })))
+    }
+
+    /// Everything has arrived: no envelope is gone on with.
+    pub(crate) fn completed(&self) {
+        for begun in lock(&self.0.begun).drain().map(|(_, begun)| begun) {
+            begun.forget();
+        }
     }
 
     /// What the server is told of it.
@@ -72,16 +120,26 @@ impl Protection {
             place: EntryPath::parse(&name)?,
         };
         let earlier = lock(&self.0.begun).get(&version).cloned();
+        let earlier = earlier.or_else(|| {
+            let (writer, record) = self.0.records.as_ref()?.recall(&version)?;
+            Some(Begun {
+                writer: Arc::new(writer),
+                record: Arc::new(OnceLock::from(Some(record))),
+            })
+        });
         let is_continued = earlier.is_some();
-        let writer = match earlier {
-            Some(writer) => writer,
-            None => Arc::new(EnvelopeWriter::new(&self.0.batch, identity.size)?),
+        let begun = match earlier {
+            Some(begun) => begun,
+            None => Begun {
+                writer: Arc::new(EnvelopeWriter::new(&self.0.batch, identity.size)?),
+                record: Arc::default(),
+            },
         };
         Ok(Sealed {
             protection: Arc::clone(&self.0),
             source,
             version,
-            writer,
+            begun,
             is_continued,
             number: self.0.numbers.fetch_add(1, Ordering::Relaxed),
         })
@@ -94,7 +152,7 @@ pub(super) struct Sealed {
     protection: Arc<Inner>,
     source: Located,
     version: Version,
-    writer: Arc<EnvelopeWriter>,
+    begun: Begun,
     is_continued: bool,
     /// What its chunks are remembered by.
     number: u64,
@@ -112,7 +170,7 @@ impl Sealed {
 
     /// The length of the envelope.
     pub(super) fn size(&self) -> u64 {
-        self.writer.layout().envelope_len()
+        self.begun.writer.layout().envelope_len()
     }
 
     /// Whether an earlier attempt gave out bytes of this envelope.
@@ -129,12 +187,13 @@ impl Sealed {
     pub(super) fn keep(&self) {
         lock(&self.protection.begun)
             .entry(self.version.clone())
-            .or_insert_with(|| Arc::clone(&self.writer));
+            .or_insert_with(|| self.begun.clone());
     }
 
     /// The file has its result.
     pub(super) fn settled(&self) {
         lock(&self.protection.begun).remove(&self.version);
+        self.begun.forget();
     }
 
     /// Fills `room` with the envelope's bytes from `offset` on; they all have to be within it.
@@ -144,7 +203,7 @@ impl Sealed {
         mut room: &mut [u8],
         mut offset: u64,
     ) -> Result<(), docroot::Error> {
-        let header = self.writer.header().as_bytes();
+        let header = self.begun.writer.header().as_bytes();
         if offset < HEADER_LEN as u64 {
             // Below the header's length, so the cast cannot cut.
             let rest = &header[offset as usize..];
@@ -165,13 +224,23 @@ impl Sealed {
         Ok(())
     }
 
+    /// Writes into the record that a chunk is given out.
+    fn note(&self, index: u64, sealed: &[u8]) -> Result<(), docroot::Error> {
+        let records = self.protection.records.as_ref();
+        let begin = || records?.begin(&self.version, &self.begun.writer);
+        match (self.begun.record.get_or_init(begin), sealed.last_chunk()) {
+            (Some(record), Some(tag)) => record.note(index, *tag),
+            _ => Ok(()),
+        }
+    }
+
     /// The sealed chunk with this byte of the envelope, and where it starts.
     fn chunk_at(
         &self,
         file: &SourceFile,
         offset: u64,
     ) -> Result<(u64, Arc<Vec<u8>>), docroot::Error> {
-        let layout = self.writer.layout();
+        let layout = self.begun.writer.layout();
         let span = layout
             .chunk_at(offset)
             .and_then(|index| layout.span(index).ok())
@@ -186,55 +255,14 @@ impl Sealed {
             return Err(docroot::Error::SourceChanged);
         }
         // Sealed before with other content, or not at all: the file is not what it was (rule E-9).
-        self.writer
+        self.begun
+            .writer
             .seal_chunk(span.index, &mut chunk)
             .map_err(|_| docroot::Error::SourceChanged)?;
+        self.note(span.index, &chunk)?;
         let chunk = Arc::new(chunk);
         lock(&self.protection.chunks).add(key, Arc::clone(&chunk));
         Ok((span.sealed_start, chunk))
-    }
-}
-
-/// A file's number and the index of a chunk.
-type Key = (u64, u64);
-
-/// Sealed chunks, the one used last at the end.
-#[derive(Debug, Default)]
-struct Chunks {
-    kept: VecDeque<(Key, Arc<Vec<u8>>)>,
-    bytes: usize,
-    /// A buffer of one that is not kept any more: a new one would cost its pages.
-    spare: Vec<u8>,
-}
-
-impl Chunks {
-    fn get(&mut self, key: Key) -> Option<Arc<Vec<u8>>> {
-        let at = self.kept.iter().rposition(|(of, _)| *of == key)?;
-        if at + 1 < self.kept.len()
-            && let Some(entry) = self.kept.remove(at)
-        {
-            self.kept.push_back(entry);
-        }
-        self.kept.back().map(|(_, chunk)| Arc::clone(chunk))
-    }
-
-    fn add(&mut self, key: Key, chunk: Arc<Vec<u8>>) {
-        self.bytes += chunk.len();
-        self.kept.push_back((key, chunk));
-        while self.bytes > REMEMBERED && self.kept.len() > 1 {
-            if let Some((_, chunk)) = self.kept.pop_front() {
-                self.bytes -= chunk.len();
-                // One that another session still reads goes when that is done.
-                self.spare = Arc::into_inner(chunk).unwrap_or_default();
-            }
-        }
-    }
-
-    /// A buffer of this length, with anything in it.
-    fn room(&mut self, length: usize) -> Vec<u8> {
-        let mut spare = std::mem::take(&mut self.spare);
-        spare.resize(length, 0);
-        spare
     }
 }
 
@@ -244,8 +272,8 @@ mod tests {
 
     use std::sync::atomic::AtomicBool;
 
-    use docroot::{Docroot, LinkRule};
-    use fasp_crypt::{Cost, EnvelopeReader, KeyRing, MemoryCeiling, Passphrase};
+    use docroot::LinkRule;
+    use fasp_crypt::{Cost, EnvelopeReader, MemoryCeiling, Passphrase};
 
     use super::*;
     use crate::engine::origin::Root;
@@ -289,7 +317,7 @@ mod tests {
         let (protection, sealed, file) = sealed(temp.path());
         let envelope = read(&sealed, &file, 70_000);
         // What is read later is sealed again.
-        lock(&protection.0.chunks).kept.clear();
+        lock(&protection.0.chunks).clear();
         assert!(read(&sealed, &file, 1_000_003) == envelope);
         let header = &envelope[..HEADER_LEN];
         let reader = EnvelopeReader::open(header, sealed.size(), &ring(), &GO_ON).unwrap();
@@ -306,7 +334,7 @@ mod tests {
         let (protection, sealed, file) = sealed(temp.path());
         read(&sealed, &file, 1 << 20);
         std::fs::write(&path, vec![2; SIZE]).unwrap();
-        lock(&protection.0.chunks).kept.clear();
+        lock(&protection.0.chunks).clear();
         let mut room = [0; 1_000];
         let again = sealed.read(&file, &mut room, 5_000_000);
         assert!(matches!(again, Err(docroot::Error::SourceChanged)));

@@ -99,6 +99,10 @@ impl Transfer {
         options: &TransferOptions,
     ) -> Result<Self, Error> {
         let is_upload = matches!(job, Job::Upload { .. });
+        let protection = match &job {
+            Job::Upload { sources, .. } => sources.protection().cloned(),
+            Job::Download { .. } => None,
+        };
         let options = &with_one_session_where_needed(options.clone());
         let agree::Agreed {
             session,
@@ -160,6 +164,9 @@ impl Transfer {
                     path,
                 } = pump.run();
                 drop(owner);
+                if let (Some(protection), Ok(_)) = (protection, &result) {
+                    protection.completed();
+                }
                 let closed = whole.map(|outcome| closed(session, &outcome));
                 // The control connection may close now; it may be gone already.
                 done.send(Done { closed, path }).ok();
