@@ -29,7 +29,7 @@ const HANDED_ON: usize = 64;
 const MAX_SLICES: usize = 512;
 
 /// A file that is opened while it arrives is looked at each time so much more has been written, bytes: several chunks.
-const GROWTH: u64 = 8 << 20;
+const GROWTH: u64 = 32 << 20;
 
 /// A file that blocks are written to.
 #[derive(Debug)]
