@@ -7,6 +7,7 @@ mod crypt;
 mod demo;
 mod doctor;
 mod logs;
+mod preserve;
 mod rules;
 mod server;
 mod transfer;
@@ -34,6 +35,7 @@ pub use self::{
     demo::DemoArgs,
     doctor::DoctorArgs,
     logs::{LogArgs, LogLevel, LogsArgs, Severity, Since},
+    preserve::{KeepXattrs, PreserveArgs},
     rules::{FilterArgs, RuleArgs},
     server::{
         ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,

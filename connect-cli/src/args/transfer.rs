@@ -7,7 +7,7 @@ use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use fasp_net::request::{MAX_SESSIONS, Sessions};
 use transfer_spec::{OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
-use super::{LogArgs, RuleArgs, value};
+use super::{LogArgs, PreserveArgs, RuleArgs, value};
 
 /// Send files and directories to a server
 #[derive(Debug, Args)]
@@ -107,9 +107,12 @@ pub struct TransferArgs {
     /// What must match before a file is continued: 0 nothing (start over), 1 attributes, 2 samples, 3 all content
     #[arg(short = 'k', long, value_name = "LEVEL", default_value = "1", value_parser = resume)]
     pub resume: ResumePolicy,
-    /// Keep permission bits too; modification times are kept anyway
+    /// Keep permission bits and access times too; modification times are kept anyway
     #[arg(short, long)]
     pub preserve: bool,
+    /// What else to keep of files.
+    #[command(flatten)]
+    pub keep: PreserveArgs,
     /// Symbolic links: follow, copy, copy+force or skip
     #[arg(long, value_name = "WHAT", default_value = "follow", value_parser = symlinks)]
     pub symbolic_links: SymlinkPolicy,

@@ -22,7 +22,8 @@ use super::crypt::{self, PassphraseSource};
 use super::rules::{self, ListFile};
 use crate::{
     args::{
-        ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, RuleArgs, TransferArgs, UploadArgs,
+        ConnectionArgs, DoctorArgs, DownloadArgs, KeepXattrs, ListArgs, PreserveArgs, RuleArgs,
+        TransferArgs, UploadArgs,
     },
     error::CommandError,
 };
@@ -202,6 +203,12 @@ pub fn upload(
         .collect::<Result<Vec<_>, _>>()?;
     let mut options = options(&args.transfer, &args.rules)?;
     client_conf::apply(&mut options, &args.transfer, Direction::Upload, &variable)?;
+    if args.protect && args.transfer.keep.preserve_xattrs == KeepXattrs::Native {
+        return Err(CommandError::arguments(
+            "extended attributes are not protected: the server could read them",
+            "leave --preserve-xattrs out, or --protect",
+        ));
+    }
     let protection = match args.protect {
         true => Some(protection(args.passphrase_fd, &sources, &variable)?),
         false => None,
@@ -521,10 +528,7 @@ fn options(args: &TransferArgs, rules: &RuleArgs) -> Result<TransferOptions, Com
         overwrite: args.overwrite,
         resume: args.resume,
         symlinks: args.symbolic_links,
-        preserve: Preserve {
-            mode: args.preserve,
-            ..Preserve::default()
-        },
+        preserve: preserve(args),
         create_dir: args.create_dir,
         files: rules::file_rules(rules)?,
         target_rate: args.target_rate,
@@ -539,6 +543,23 @@ fn options(args: &TransferArgs, rules: &RuleArgs) -> Result<TransferOptions, Com
         split_threshold: args.split_threshold,
         ..TransferOptions::default()
     })
+}
+
+fn preserve(args: &TransferArgs) -> Preserve {
+    let PreserveArgs {
+        preserve_access_time,
+        preserve_file_owner_uid,
+        preserve_file_owner_gid,
+        preserve_xattrs,
+    } = args.keep;
+    Preserve {
+        mode: args.preserve,
+        access_time: args.preserve || preserve_access_time,
+        owner: preserve_file_owner_uid,
+        group: preserve_file_owner_gid,
+        xattrs: preserve_xattrs == KeepXattrs::Native,
+        ..Preserve::default()
+    }
 }
 
 fn check_rates(args: &TransferArgs) -> Result<(), CommandError> {

@@ -123,6 +123,15 @@ impl IncomingPages {
         Ok(Part::Whole(bytes))
     }
 
+    /// Whether a page is missing that was sent before one that is there.
+    pub(crate) fn has_gap(&self) -> bool {
+        let mut next = 0;
+        self.complete
+            .ranges()
+            .iter()
+            .any(|range| std::mem::replace(&mut next, range.end) != range.start)
+    }
+
     /// The application has finished with this many bytes of pages.
     pub(crate) fn on_consumed(&mut self, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use fasp_core::{DatagramCipher, ErrorCode, Rate as BitRate, RatePolicy, SessionId, TransferId};
+use fasp_core::{
+    DatagramCipher, ErrorCode, NotKept, Rate as BitRate, RatePolicy, SessionId, TransferId,
+};
 use minicbor::{Decode, Encode};
 use transfer_spec::{Direction, FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
@@ -178,6 +180,9 @@ pub struct Accept {
     /// What the client may not change while the session runs.
     #[cbor(n(15), with = "wire::locks", default)]
     pub locks: Locks,
+    /// What of the attributes that the client wants to be kept the server does not keep, for any file.
+    #[cbor(n(16), with = "wire::not_kept", default)]
+    pub not_kept: NotKept,
 }
 
 /// What a client may not change while a session runs.

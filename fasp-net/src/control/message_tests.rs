@@ -67,7 +67,7 @@ prop_compose! {
         ids in any::<([u8; 16], u16, u16, [u8; 32])>(),
         paths in (vec(bytes(60), 0..20), bytes(60)),
         policies in (select(Direction::ALL), select(OverwritePolicy::ALL), select(ResumePolicy::ALL), select(SymlinkPolicy::ALL)),
-        preserve in any::<(bool, bool, bool, bool)>(),
+        preserve in any::<[bool; 6]>(),
         rates in (option::of(bit_rate()), bit_rate(), option::of(policy())),
         ciphers in vec(cipher(), 0..4),
         rest in (any::<bool>(), any::<u32>(), any::<u16>()),
@@ -93,7 +93,10 @@ prop_compose! {
             overwrite: policies.1,
             resume: policies.2,
             symlinks: policies.3,
-            preserve: Preserve { times: preserve.0, mode: preserve.1, owner: preserve.2, group: preserve.3 },
+            preserve: {
+                let [times, mode, owner, group, access_time, xattrs] = preserve;
+                Preserve { times, mode, owner, group, access_time, xattrs }
+            },
             target_rate: rates.0,
             min_rate: rates.1,
             policy: rates.2,
@@ -120,6 +123,7 @@ prop_compose! {
         first_page in bytes(3000),
         address_token in option::of(any::<[u8; 8]>()),
         locks in any::<[bool; 3]>(),
+        not_kept in 0u8..32,
     ) -> Accept {
         Accept {
             transfer_id: TransferId(ids.0),
@@ -142,6 +146,7 @@ prop_compose! {
                 min: locks[1],
                 policy: locks[2],
             },
+            not_kept: NotKept::from_bits(not_kept),
         }
     }
 }

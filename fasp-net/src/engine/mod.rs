@@ -16,6 +16,7 @@ mod commit;
 mod contents;
 mod destination;
 mod driver;
+mod extras;
 mod faux;
 mod finisher;
 mod first;

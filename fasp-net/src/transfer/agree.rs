@@ -265,6 +265,15 @@ fn told(options: &TransferOptions, accept: &Accept) -> Vec<String> {
             rate => format!("the server limits the minimum rate to {rate}"),
         });
     }
+    notices.extend(accept.not_kept.names().map(|name| {
+        let what = match name {
+            "owner" => "to whom files belong",
+            "group" => "the group of files",
+            "xattrs" => "extended attributes",
+            other => other,
+        };
+        format!("the server does not keep {what}")
+    }));
     notices
 }
 
@@ -292,7 +301,8 @@ impl Plan {
             } => {
                 let sources = sources
                     .under(&options.files)?
-                    .leaving_out(&options.suffixes);
+                    .leaving_out(&options.suffixes)
+                    .keeping(options.preserve);
                 let split = Split {
                     threshold: options.split_from(),
                     sessions: options.sessions.most().into(),

@@ -48,9 +48,8 @@ impl Encrypt<'_> {
             output,
             metadata: Metadata {
                 mtime: Some(attributes.mtime),
-                atime: None,
                 mode: Some(attributes.mode),
-                group: None,
+                ..Metadata::default()
             },
         })
     }

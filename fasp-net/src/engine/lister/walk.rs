@@ -8,6 +8,7 @@ use fasp_core::{Attributes, Record};
 use transfer_spec::{FauxSource, FileChecksum, SymlinkPolicy};
 
 use super::{Gone, Listing, Out};
+use crate::engine::extras::Extras;
 use crate::engine::faux::Content;
 use crate::engine::finisher::Original;
 use crate::engine::origin::{Located, Origin};
@@ -21,6 +22,7 @@ impl Listing {
         self.unfinished.clone_from(&sources.unfinished);
         self.aftermath = sources.aftermath.clone();
         self.protection = sources.protection().cloned();
+        self.preserve = sources.preserve();
         if self.rules.precalculate {
             self.count(sources);
         }
@@ -268,8 +270,15 @@ impl Listing {
             return Ok(false);
         }
         let attributes = attributes(entry);
+        let rule = match self.symlinks {
+            SymlinkPolicy::Follow => LinkRule::FollowBeneath,
+            _ => LinkRule::Refuse,
+        };
+        let extras = Extras::of(self.preserve, &source.root, entry, rule);
         match entry.kind() {
             FileKind::Directory => {
+                self.make_room(extras.as_deref())?;
+                self.add_extras(extras.as_deref());
                 self.add_loose(&Record::Directory {
                     path: path.as_bytes(),
                     attributes,
@@ -301,10 +310,7 @@ impl Listing {
                 let located = Located {
                     root: source.held.clone(),
                     path: entry.path.clone(),
-                    rule: match self.symlinks {
-                        SymlinkPolicy::Follow => LinkRule::FollowBeneath,
-                        _ => LinkRule::Refuse,
-                    },
+                    rule,
                 };
                 let original = self.original(source, entry, &path);
                 let Some((origin, path, size)) = self.leaving(located, entry, path) else {
@@ -312,6 +318,7 @@ impl Listing {
                 };
                 let offer = Offer {
                     original,
+                    extras,
                     ..Offer::new(origin, path, attributes, size)
                 };
                 self.offer(offer, opened)?;

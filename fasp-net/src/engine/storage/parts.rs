@@ -182,6 +182,7 @@ impl PartWriter {
         } = joined
             && let Some(commits) = commits
         {
+            self.voice.not_kept(&path, finished.not_kept());
             let pending = Pending {
                 file,
                 path,
