@@ -128,6 +128,14 @@ pub struct TransferArgs {
     /// Parallel sessions: auto, or 1 to 16
     #[arg(long, value_name = "COUNT", default_value = "auto", value_parser = sessions)]
     pub sessions: Sessions,
+    /// How files end until they are complete, on this side
+    #[arg(
+        help = "How files end until they are complete, on this side [default: .partial, or what aspera.conf says]",
+        long,
+        alias = "partial-suffix",
+        value_name = "SUFFIX"
+    )]
+    pub partial_file_suffix: Option<OsString>,
     /// Split files of this size and more between sessions; 0 never splits
     #[arg(long, value_name = "SIZE", default_value = "60M", value_parser = value::bytes)]
     pub split_threshold: u64,

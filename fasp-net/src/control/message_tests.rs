@@ -37,7 +37,7 @@ prop_compose! {
         ages in any::<(Option<i64>, Option<i64>)>(),
         source_base in option::of(bytes(60)),
         names in vec(bytes(60), 0..20),
-        flags in any::<[bool; 6]>(),
+        flags in any::<[bool; 7]>(),
         fate in prop_oneof![Just(SourceFate::Stay), Just(SourceFate::Remove), bytes(60).prop_map(SourceFate::Move)],
         directories in select(vec![EmptyDirectories::Stay, EmptyDirectories::RemoveBelow, EmptyDirectories::RemoveAll]),
     ) -> FileRules {
@@ -46,7 +46,7 @@ prop_compose! {
             pattern: Pattern::parse(pattern.as_bytes()).unwrap(),
         });
         let filter = Filter::new(rules.collect()).unwrap();
-        let [is_list, skipped_too, save_existing, delete_absent, dry_run, precalculate] = flags;
+        let [is_list, skipped_too, save_existing, delete_absent, dry_run, precalculate, skip_special] = flags;
         FileRules {
             filter: filter.with_ages(ages.0, ages.1),
             source_base,
@@ -57,6 +57,7 @@ prop_compose! {
             delete_absent,
             dry_run,
             precalculate,
+            skip_special,
             ..FileRules::default()
         }
     }

@@ -298,8 +298,7 @@ impl Listing {
     }
 
     /// Tells both sides of something that is not sent on purpose.
-    fn leave_out(&mut self, path: &EntryPath) {
-        let text = "it is a partial file";
+    fn leave_out(&mut self, path: &EntryPath, text: &str) {
         self.add_loose(&Record::LeftOut {
             path: path.as_bytes(),
             text,

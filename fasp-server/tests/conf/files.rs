@@ -267,7 +267,7 @@ async fn extended_attributes_are_kept_and_sent_only_where_the_file_does_not_say_
         let up = bed.run(LEA, bed.upload_job(&["f"], "/"), &options).await;
         assert_eq!(up.notices().contains(&told), !is_kept, "{word}");
         up.done();
-        let has = |name| getxattr(bed.path(name), "user.a", vec![0; 9]).is_ok();
+        let has = |name| getxattr(bed.path(name), "user.a", &mut [0; 9]).is_ok();
         assert_eq!(has("root/f"), is_kept, "{word}");
         setxattr(bed.path("root/f"), "user.a", b"1", XattrFlags::empty()).unwrap();
         let down = bed.run(LEA, bed.download_job(&["f"]), &options).await;

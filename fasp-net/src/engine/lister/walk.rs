@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docroot::{Entry, EntryPath, FileKind, LinkRule, SourceFile, Suffixes, WalkOptions};
+use docroot::{
+    Entry, EntryError, EntryPath, FileKind, LinkRule, SourceFile, Suffixes, WalkOptions,
+};
 use fasp_core::{Attributes, Record};
 use transfer_spec::{FauxSource, FileChecksum, SymlinkPolicy};
 
@@ -97,11 +99,24 @@ impl Listing {
                     }
                 }
                 Err(error) if self.leaves_out(&error.path, &name) => {}
-                Err(error) => self.fail(&error.path, &error.error),
+                Err(error) => self.fail_or_leave_out(source, &error),
             }
             self.close_full_page()?;
         }
         Ok(())
+    }
+
+    /// Something cannot be sent: it failed, unless it is of a kind that is to be left out.
+    fn fail_or_leave_out(&mut self, source: &Found, error: &EntryError) {
+        if let (true, docroot::Error::NotRegular(kind)) = (self.rules.skip_special, &error.error) {
+            let place = EntryPath::parse(&error.path)
+                .ok()
+                .and_then(|path| source.place.join(&path.strip_prefix(&source.path)?).ok());
+            if let Some(place) = place {
+                return self.leave_out(&place, &format!("it is a {kind}"));
+            }
+        }
+        self.fail(&error.path, &error.error);
     }
 
     fn walk_options(&self) -> WalkOptions {
@@ -266,7 +281,7 @@ impl Listing {
         let is_first = entry.path == source.path;
         let suffixes = self.unfinished(source);
         if suffixes.is_unfinished(name) || (is_first && path.is_reserved(suffixes)) {
-            self.leave_out(&path);
+            self.leave_out(&path, "it is a partial file");
             return Ok(false);
         }
         let attributes = attributes(entry);

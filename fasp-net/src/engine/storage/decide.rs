@@ -463,7 +463,8 @@ impl Decider {
         }
     }
 
-    fn note(&mut self, path: &[u8]) {
+    /// The source has something of this name, so that it is not deleted.
+    pub(super) fn note(&mut self, path: &[u8]) {
         if let Some(prune) = &mut self.prune {
             prune.note(path);
         }

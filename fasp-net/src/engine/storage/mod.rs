@@ -430,7 +430,11 @@ impl Storage {
                 self.writer.source_failed(file, code, text);
             }
             Record::Unlisted { path, code, text } => self.missing(path, Some(code), text),
-            Record::LeftOut { path, text } => self.missing(path, None, text),
+            Record::LeftOut { path, text } => {
+                // The source has something of this name all the same.
+                self.decider.note(path);
+                self.missing(path, None, text);
+            }
             Record::Counted { files, bytes } => {
                 self.voice.tell(StorageEvent::Counted { files, bytes });
             }
