@@ -3,6 +3,7 @@
 use std::{io::Read as _, path::Path};
 
 use fasp_net::{
+    control::{MAX_SOURCE_BYTES, MAX_SOURCES},
     engine::{ParseListError, Source, SourceList, Sources},
     event::ShownText,
     transfer::Job,
@@ -17,9 +18,6 @@ use crate::{
 
 /// Longest list, bytes: some millions of names.
 const MAX_LIST: u64 = 256 << 20;
-/// Most sources of a download, and most bytes of their names: they travel in one message.
-const MAX_REMOTE: usize = 65_536;
-const MAX_REMOTE_BYTES: usize = 960 << 10;
 
 /// Reads lists, and looks whether the sources that are here are there.
 pub(super) fn job(
@@ -136,10 +134,12 @@ fn remote(
     let mut bytes = 0;
     for entry in list.entries() {
         let source = below(entry.source);
-        bytes += source.len() + entry.name.map_or(0, <[u8]>::len) + 8;
-        if sources.len() == MAX_REMOTE || bytes > MAX_REMOTE_BYTES {
+        bytes += source.len() + entry.name.map_or(0, <[u8]>::len);
+        if sources.len() == MAX_SOURCES || bytes > MAX_SOURCE_BYTES {
             return Err(CommandError::arguments(
-                "the list names more than a download can ask for at once",
+                format!(
+                    "the list names more than a download can ask for: {MAX_SOURCES} sources, or 16 MiB"
+                ),
                 "split it, or download a directory with --include and --exclude",
             ));
         }

@@ -128,6 +128,21 @@ pub struct Open {
     pub protection: ContentProtection,
 }
 
+/// Names sources of the next `Open` of this transfer, for a list that is too long for it (protocol §2.8).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Sources {
+    /// The transfer.
+    #[cbor(n(0), with = "wire::transfer_id")]
+    pub transfer_id: TransferId,
+    /// What to send, before what the `Open` names.
+    #[cbor(n(1), with = "wire::paths")]
+    pub paths: Vec<Vec<u8>>,
+    /// Paths below the destination, one for each of them; empty when they keep their names.
+    #[cbor(n(2), with = "wire::paths")]
+    pub names: Vec<Vec<u8>>,
+}
+
 /// Grants one `Open`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -547,6 +562,7 @@ messages! {
     13 Inquiry "Asks how the server is.",
     14 Facts "How the server is.",
     15 Ticket "What the next connection may begin with.",
+    16 Sources "Names sources of the next session.",
 }
 
 impl Message {

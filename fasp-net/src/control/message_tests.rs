@@ -179,6 +179,20 @@ fn message() -> impl Strategy<Value = Message> {
         open().prop_map(Message::from),
         accept().prop_map(Message::from),
         (
+            any::<[u8; 16]>(),
+            vec(bytes(60), 0..20),
+            vec(bytes(60), 0..20)
+        )
+            .prop_map(|(id, paths, names)| {
+                let transfer_id = TransferId(id);
+                Sources {
+                    transfer_id,
+                    paths,
+                    names,
+                }
+                .into()
+            }),
+        (
             option::of(any::<[u8; 16]>()),
             any::<u16>(),
             code(),

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::joint::{Joint, Seat};
 use super::{Client, Context, FileGrant, Grant, Observer, Refusal};
 use crate::control::message::{Accept, BindingKind, Open};
+use crate::control::source_pages::Charge;
 use crate::engine::{
     self, Assembly, Destination, FirstPage, Handle, Lister, Pool, ReceiverOptions, Rules,
     SenderOptions, Sources, Spawn, Split, Work, promised, wanted_at_once,
@@ -35,10 +36,12 @@ pub(super) async fn open(
     client: &Arc<Client>,
     open: Open,
     joint: Option<Joint>,
+    list: Option<Charge>,
 ) -> Result<Opened, Refusal> {
     let (context, client) = (context.clone(), Arc::clone(client));
     // Looking at files and verifying accounts may block.
-    let task = tokio::task::spawn_blocking(move || open_blocking(&context, &client, open, joint));
+    let task =
+        tokio::task::spawn_blocking(move || open_blocking(&context, &client, open, joint, list));
     task.await.unwrap_or_else(|_| {
         Err(Refusal::new(
             ErrorCode::Internal,
@@ -52,9 +55,14 @@ fn open_blocking(
     client: &Client,
     mut open: Open,
     joint: Option<Joint>,
+    list: Option<Charge>,
 ) -> Result<Opened, Refusal> {
     check_sessions(&open)?;
-    let (grant, observer) = context.access.session(client, &open)?;
+    let (mut grant, observer) = context.access.session(client, &open)?;
+    if list.is_some() {
+        // The room of the list is held as long as the session's place.
+        grant.place = Some(Arc::new((grant.place.take(), list)));
+    }
     check_deletion(&grant, &open)?;
     let cipher = choose_cipher(&grant, &open)?;
     amend(&grant, &mut open)?;
