@@ -264,3 +264,142 @@ fn the_suffix_of_unfinished_files_is_the_one_that_was_asked_for() {
     }
     assert_nothing_final(&site.path("new"));
 }
+
+#[test]
+fn p12_archives_arrive_as_files() {
+    let site = Site::new();
+    fs::create_dir(site.path("src")).unwrap();
+    // The smallest of each kind: an empty zip file, an empty tar file, and one of gzip.
+    let archives: [(&str, Vec<u8>); 3] = [
+        ("a.zip", [&b"PK\x05\x06"[..], &[0; 18]].concat()),
+        ("b.tar", vec![0; 1024]),
+        (
+            "c.tar.gz",
+            b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0".to_vec(),
+        ),
+    ];
+    for (name, content) in &archives {
+        fs::write(site.path("src").join(name), content).unwrap();
+    }
+    site.lea(&["upload", "src", "HOST:/"]).assert_success();
+    site.lea(&["download", "-d", "HOST:src", "back"])
+        .assert_success();
+    for directory in ["root/src", "back/src"] {
+        assert_eq!(
+            names(&site.path(directory)),
+            archives.each_ref().map(|(name, _)| *name)
+        );
+        for (name, content) in &archives {
+            assert_eq!(fs::read(site.path(directory).join(name)).unwrap(), *content);
+        }
+    }
+}
+
+/// Who has the old file open keeps it as it was, to its end.
+#[test]
+fn f25_a_target_that_somebody_has_open_is_replaced_as_a_whole() {
+    use std::io::Read as _;
+
+    let site = Site::new();
+    let old = site.bed.file("root/f", 300_000);
+    let mut reader = File::open(site.path("root/f")).unwrap();
+    let mut begun = vec![0; 1000];
+    reader.read_exact(&mut begun).unwrap();
+    let new = site.bed.file("f", 200_001);
+    site.lea(&["upload", "--overwrite", "always", "f", "HOST:/"])
+        .assert_success();
+    assert!(fs::read(site.path("root/f")).unwrap() == new);
+    reader.read_to_end(&mut begun).unwrap();
+    assert!(begun == old);
+}
+
+/// Around what fits into a datagram, a page, a small file, and a block of everything.
+#[test]
+fn f32_files_of_odd_sizes_arrive() {
+    let site = Site::new();
+    fs::create_dir(site.path("src")).unwrap();
+    let edges = [1, 1158, 1430, 8192, 65_536, 131_072, 262_144, 1 << 20];
+    let sizes = edges
+        .into_iter()
+        .flat_map(|size| [size - 1, size, size + 1]);
+    for size in sizes {
+        site.bed.file(&format!("src/{size}"), size);
+    }
+    // More holes than bytes.
+    let sparse = File::create(site.path("src/sparse")).unwrap();
+    sparse.set_len(100 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"here", 77_777_777).unwrap();
+    for options in [
+        &["--sessions", "1"][..],
+        &["--sessions", "3", "--split-threshold", "200000"],
+    ] {
+        let up = [
+            &["upload", "--overwrite", "always", "src", "HOST:/"],
+            options,
+        ]
+        .concat();
+        site.lea(&up).assert_success();
+        let down = [
+            &[
+                "download",
+                "--overwrite",
+                "always",
+                "-d",
+                "HOST:src",
+                "back",
+            ],
+            options,
+        ]
+        .concat();
+        site.lea(&down).assert_success();
+        for name in names(&site.path("src")) {
+            let is_same = fs::read(site.path("back/src").join(&name)).unwrap()
+                == fs::read(site.path("src").join(&name)).unwrap();
+            assert!(is_same, "{name}");
+        }
+    }
+}
+
+/// Whoever writes it is slower than the transfer would be, and faster than the wait.
+#[test]
+fn a_growing_file_is_sent_when_it_has_stopped_growing() {
+    let site = Site::new();
+    let path = site.path("grows");
+    fs::write(&path, "").unwrap();
+    let write = |path: &Path| {
+        for number in 0..8 {
+            let mut file = File::options().append(true).open(path).unwrap();
+            writeln!(file, "line {number}").unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    };
+    for wait_start in ["", "&wait_start=null_read"] {
+        let source = format!("file://{}?grow=1{wait_start}", path.display());
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&path));
+            site.lea(&["upload", &source, "HOST:/"]).assert_success();
+        });
+        let content = fs::read(&path).unwrap();
+        assert!(content.ends_with(b"line 7\n"));
+        assert_eq!(fs::read(site.path("root/grows")).unwrap(), content);
+    }
+    // Only whoever sets its time back says that it is complete.
+    let source = format!("file://{}?grow=100&confirm_stop=true", path.display());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            let ago = std::time::SystemTime::now() - std::time::Duration::from_secs(1000);
+            File::options()
+                .append(true)
+                .open(&path)
+                .unwrap()
+                .set_modified(ago)
+                .unwrap();
+        });
+        site.lea(&["upload", &source, "HOST:/"]).assert_success();
+    });
+    let source = format!("file://{}?grow=1", site.path("none").display());
+    assert_eq!(site.lea(&["upload", &source, "HOST:/"]).status, 1);
+    site.lea(&["upload", "file:///x?grow=1&unknown=1", "HOST:/"])
+        .assert_usage();
+}

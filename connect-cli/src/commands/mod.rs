@@ -9,6 +9,7 @@ mod connection;
 mod crypt;
 mod demo;
 mod doctor;
+mod growing;
 mod logging;
 mod logs;
 mod ls;

@@ -5,6 +5,7 @@ mod bench;
 mod client_conf;
 mod conf;
 mod crypt;
+mod growing;
 mod log;
 mod rules;
 mod server;
@@ -14,6 +15,7 @@ pub use self::{
     bench::{BenchRequest, Directions, bench},
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
+    growing::{Growing, Since},
     log::log_directory,
     rules::ListFile,
     server::{

@@ -19,6 +19,7 @@ use transfer_spec::{
 
 use super::client_conf;
 use super::crypt::{self, PassphraseSource};
+use super::growing::{Growing, growing};
 use super::rules::{self, ListFile};
 use crate::{
     args::{
@@ -156,6 +157,32 @@ pub enum LocalSource {
     Faux(FauxSource),
     /// Standard input; of so many bytes, where that is known.
     StandardInput(Option<u64>),
+    /// A file that is still being written.
+    Growing(Growing),
+}
+
+fn local_source(source: &OsStr) -> Result<LocalSource, CommandError> {
+    if let Some(size) = rules::standard_input(source)? {
+        return Ok(LocalSource::StandardInput(size));
+    }
+    if let Some(growing) = growing(source)? {
+        return Ok(LocalSource::Growing(growing));
+    }
+    match parse(source)? {
+        Location::Local(path) => Ok(LocalSource::Path(path)),
+        Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
+        Location::Faux(Faux::Sink) => Err(CommandError::arguments(
+            "faux:// alone is a destination and holds no files",
+            "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
+        )),
+        Location::Remote(_) => Err(CommandError::arguments(
+            format!("the source '{}' is on another machine", shown(source)),
+            format!(
+                "for a local file with a colon in its name, write ./{}",
+                shown(source)
+            ),
+        )),
+    }
 }
 
 /// Resolves `upload`.
@@ -182,24 +209,7 @@ pub fn upload(
     rules::one_reader(list.as_ref(), sources)?;
     let sources = sources
         .iter()
-        .map(|source| match rules::standard_input(source)? {
-            Some(size) => Ok(LocalSource::StandardInput(size)),
-            None => match parse(source)? {
-                Location::Local(path) => Ok(LocalSource::Path(path)),
-                Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
-                Location::Faux(Faux::Sink) => Err(CommandError::arguments(
-                    "faux:// alone is a destination and holds no files",
-                    "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
-                )),
-                Location::Remote(_) => Err(CommandError::arguments(
-                    format!("the source '{}' is on another machine", shown(source)),
-                    format!(
-                        "for a local file with a colon in its name, write ./{}",
-                        shown(source)
-                    ),
-                )),
-            },
-        })
+        .map(|source| local_source(source))
         .collect::<Result<Vec<_>, _>>()?;
     let mut options = options(&args.transfer, &args.rules)?;
     client_conf::apply(&mut options, &args.transfer, Direction::Upload, &variable)?;
@@ -579,6 +589,6 @@ fn check_rates(args: &TransferArgs) -> Result<(), CommandError> {
     }
 }
 
-fn shown(text: &OsStr) -> ShownText {
+pub(super) fn shown(text: &OsStr) -> ShownText {
     ShownText::from_bytes(text.as_encoded_bytes())
 }
