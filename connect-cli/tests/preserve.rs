@@ -245,9 +245,8 @@ fn what_cannot_be_kept_is_told_and_fails_nothing() {
 #[test]
 fn attributes_beyond_what_travels_or_fits_are_told() {
     let memory = Path::new("/dev/shm");
-    let source = match tempfile::TempDir::new_in(memory) {
-        Ok(temp) => temp,
-        Err(_) => return skipped("there is no file system in memory"),
+    let Ok(source) = tempfile::TempDir::new_in(memory) else {
+        return skipped("there is no file system in memory");
     };
     let site = Site::new();
     if !has_xattrs(&site.bed)

@@ -139,7 +139,7 @@ fn f28_a_source_that_is_removed_after_it_was_listed_fails_alone() {
     make_sources(&site);
     site.bed.file("src/later", 2_000_000);
     let run = disturbed(&site, &[], || {
-        fs::remove_file(site.path("src/later")).unwrap()
+        fs::remove_file(site.path("src/later")).unwrap();
     });
     assert_eq!(run.status, 3, "{}", run.out);
     let failed = events(&run, "file_failed");

@@ -16,10 +16,13 @@ use crate::source::OPEN_SOURCE;
 /// The only namespace whose attributes mean nothing to the system.
 const NAMESPACE: &[u8] = b"user.";
 
+/// Name and value.
+type Xattr = (Box<[u8]>, Box<[u8]>);
+
 /// Extended attributes of one object, within the limits of the protocol.
 #[derive(Clone, Default)]
 pub struct Xattrs {
-    items: Vec<(Box<[u8]>, Box<[u8]>)>,
+    items: Vec<Xattr>,
     /// Held as long as any copy of them.
     charge: Option<Arc<dyn Any + Send + Sync>>,
 }

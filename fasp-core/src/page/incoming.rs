@@ -153,6 +153,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_gap_is_what_was_sent_before_something_that_is_there() {
+        let mut pages = IncomingPages::new(1000);
+        let mut take = |number| {
+            pages.on_part(number, 0, true, b"x").unwrap();
+            pages.has_gap()
+        };
+        assert_eq!(
+            [1, 0, 4, 2, 3].map(&mut take),
+            [true, false, true, true, false]
+        );
+        assert!(!IncomingPages::new(1000).has_gap());
+    }
+
+    #[test]
     fn parts_in_any_order_make_the_page_once() {
         let mut pages = IncomingPages::new(1000);
         assert_eq!(pages.on_part(3, 2, true, b"cd"), Ok(Part::Taken));

@@ -101,7 +101,10 @@ fn within_limits(xattrs: &[(&[u8], &[u8])]) -> usize {
     xattrs.iter().take(MAX_XATTRS).take_while(fits).count()
 }
 
-fn decode_xattrs<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a [u8], &'a [u8])>, Malformed> {
+/// Name and value of an extended attribute.
+type Xattr<'a> = (&'a [u8], &'a [u8]);
+
+fn decode_xattrs<'a>(reader: &mut Reader<'a>) -> Result<Vec<Xattr<'a>>, Malformed> {
     let count = usize::try_from(reader.varint()?).map_err(|_| Malformed::Range)?;
     // Each takes two bytes at least, which bounds the reservation by what is really there.
     if count > MAX_XATTRS || count * 2 > reader.remaining() {

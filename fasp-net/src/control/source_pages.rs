@@ -242,7 +242,7 @@ mod tests {
             announced.add(&room, page(1, 1000, 3)).unwrap();
         }
         assert!(announced.add(&room, page(1, 1, 3)).is_err(), "too many");
-        let mut announced = Announced::default();
+        announced = Announced::default();
         for _ in 0..4096 {
             announced.add(&room, page(1, 1, 4096)).unwrap();
         }
