@@ -13,6 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
+    path::PathBuf,
     process::Command,
 };
 
@@ -250,4 +251,21 @@ fn the_unit_for_systemd_is_one() {
         }
         Err(_) => println!("SKIPPED: no systemd-analyze here"),
     }
+}
+
+/// Whoever waits is given the time by a clock that only goes on: nothing in the protocol, and nothing that drives it,
+/// asks what day it is.
+#[test]
+fn d10_nothing_that_waits_reads_the_clock_of_the_day() {
+    let root = workspace();
+    let mut files = rust_files(&root.join("fasp-core/src"));
+    files.extend(rust_files(&root.join("fasp-net/src/engine")));
+    let reads_it = |path: &PathBuf| fs::read_to_string(path).unwrap().contains("SystemTime");
+    let mut readers: Vec<_> = files.into_iter().filter(reads_it).collect();
+    readers.sort();
+    // Once, when a session begins, to share the line with others in turns; and for the modification time of what is
+    // made up as it is sent.
+    let known =
+        ["driver.rs", "lister/walk.rs"].map(|name| root.join("fasp-net/src/engine").join(name));
+    assert_eq!(readers, known);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::xattr::Xattrs;
 use rustix::fs::{FileType, Mode, Stat, Timespec, Timestamps, UTIME_OMIT};
 
 /// The kind of an object in a directory.
@@ -154,8 +155,8 @@ impl Attributes {
 
 /// What to set on a received object; what is absent stays as the system made it.
 ///
-/// The owner is not among it: received objects belong to the account that receives them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Who may decide about owner and group is the caller's business (P-7).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
     /// When the content last changed.
     pub mtime: Option<Timestamp>,
@@ -163,8 +164,12 @@ pub struct Metadata {
     pub atime: Option<Timestamp>,
     /// Permission bits; set-uid, set-gid and sticky are masked off (P-7).
     pub mode: Option<u32>,
-    /// The group, which the administrator chose; never one that a peer names (P-7).
+    /// The owner; only a privileged process may give files away.
+    pub owner: Option<u32>,
+    /// The group; without privileges one that this account belongs to.
     pub group: Option<u32>,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
 }
 
 impl Metadata {

@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::sys::{fchmod, fchown, fstat, futimens, statat, unlinkat};
-use rustix::fs::{AtFlags, Gid, Mode};
+use crate::sys::{fstat, statat, unlinkat};
+use fasp_core::NotKept;
+use rustix::fs::{AtFlags, Mode};
 
 use crate::attributes::{Attributes, Metadata};
 use crate::error::{Error, NameFault, Result};
 use crate::filesystem::Filesystem;
+use crate::partial::apply;
 use crate::path::{EntryPath, MAX_COMPONENT, check_component};
 use crate::portable::NameRules;
 use crate::root::Docroot;
@@ -77,24 +79,18 @@ impl Dir {
             .map_err(|errno| Error::open(errno, Error::Write))
     }
 
-    /// Sets times and permissions of the directory itself.
+    /// Sets attributes of the directory itself, and says which of them it could not keep.
     ///
     /// Its set-uid, set-gid and sticky bits stay as the administrator set them (P-7).
     ///
     /// # Errors
-    /// [`Error::NoPermission`], [`Error::ReadOnly`], [`Error::Write`].
-    pub fn set_metadata(&self, metadata: &Metadata) -> Result<()> {
-        if let Some(group) = metadata.group {
-            fchown(self.as_fd(), None, Some(Gid::from_raw(group))).map_err(Error::write)?;
-        }
-        if let Some(mode) = metadata.permissions() {
-            let kept = Mode::from_bits_truncate(self.attributes()?.mode & 0o7000);
-            fchmod(self.as_fd(), mode | kept).map_err(Error::write)?;
-        }
-        if let Some(times) = metadata.timestamps() {
-            futimens(self.as_fd(), &times).map_err(Error::write)?;
-        }
-        Ok(())
+    /// [`Error::ReadOnly`], [`Error::Write`].
+    pub fn set_metadata(&self, metadata: &Metadata) -> Result<NotKept> {
+        let kept = match metadata.mode {
+            Some(_) => Mode::from_bits_truncate(self.attributes()?.mode & 0o7000),
+            None => Mode::empty(),
+        };
+        apply(self.as_fd(), metadata, kept)
     }
 
     /// Returns the attributes of the object `name`, a link's own if it is one; nothing if there

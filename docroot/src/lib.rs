@@ -57,6 +57,7 @@ mod state;
 mod sys;
 mod view;
 mod walk;
+mod xattr;
 
 pub use attributes::{Attributes, FileKind, Identity, Metadata, Timestamp};
 pub use checkpoint::PartialHandle;
@@ -77,3 +78,4 @@ pub use root::{Docroot, RootOptions};
 pub use source::SourceFile;
 pub use view::{Looked, View};
 pub use walk::{Entry, EntryError, SymlinkPolicy, Walk, WalkOptions};
+pub use xattr::Xattrs;

@@ -1,11 +1,12 @@
 //! A file while it is being received (D-1).
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::sys::{fchmod, fchown, flock, fstat, ftruncate, futimens, openat, statat};
-use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags};
+use fasp_core::NotKept;
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::attributes::{Attributes, FileKind, Identity, Metadata, permission_bits};
@@ -380,12 +381,12 @@ impl Partial {
         if self.unpublished.is_distrusted() {
             return Err(Error::write(Errno::IO));
         }
-        let metadata_applied = apply(&self.file, metadata)?;
+        let not_kept = apply(self.file.as_fd(), metadata, Mode::empty())?;
         Ok(Finished::new(
             self.unpublished,
             Some(self.file),
             existing,
-            metadata_applied,
+            not_kept,
         ))
     }
 
@@ -458,30 +459,43 @@ pub(crate) fn write_all_at(file: &OwnedFd, mut data: &[u8], mut offset: u64) -> 
     Ok(())
 }
 
-/// Sets metadata through the descriptor. Returns false if the file system does not keep such.
-pub(crate) fn apply(file: &OwnedFd, metadata: &Metadata) -> Result<bool> {
-    let mut applied = true;
-    let mut note = |result: rustix::io::Result<()>| match result {
+/// Sets metadata through the descriptor, and says what could not be kept. `kept` are bits of the mode that stay.
+pub(crate) fn apply(fd: BorrowedFd<'_>, metadata: &Metadata, kept: Mode) -> Result<NotKept> {
+    // Before owner and mode, either of which may keep this account from setting them.
+    let mut not_kept = NotKept {
+        xattrs: !metadata.xattrs.set(fd),
+        ..NotKept::default()
+    };
+    let note = |result: rustix::io::Result<()>, is_lost: &mut bool| match result {
         Ok(()) => Ok(()),
-        // The file is ours, so a refusal means a file system without modes or times.
+        // Not this account's to change, or a file system without such: no reason to lose the file.
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-            applied = false;
+            *is_lost = true;
             Ok(())
         }
         Err(errno) => Err(Error::write(errno)),
     };
+    // Before the mode, some bits of which a change of owner or group takes away. Each for itself, for one may be allowed
+    // where the other is not.
+    if let Some(owner) = metadata.owner {
+        note(
+            fchown(fd, Some(Uid::from_raw(owner)), None),
+            &mut not_kept.owner,
+        )?;
+    }
     if let Some(group) = metadata.group {
-        // Before the mode, some bits of which a change of the group takes away. What is refused is the administrator's
-        // mistake and no reason to lose the file.
-        note(fchown(file, None, Some(Gid::from_raw(group))))?;
+        note(
+            fchown(fd, None, Some(Gid::from_raw(group))),
+            &mut not_kept.group,
+        )?;
     }
     if let Some(mode) = metadata.permissions() {
-        note(fchmod(file, mode))?;
+        note(fchmod(fd, mode | kept), &mut not_kept.mode)?;
     }
     if let Some(times) = metadata.timestamps() {
-        note(futimens(file, &times))?;
+        note(futimens(fd, &times), &mut not_kept.times)?;
     }
-    Ok(applied)
+    Ok(not_kept)
 }
 
 /// Makes the content of a file durable, with what is needed to find it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::sys::{accessat, linkat, openat, renameat};
+use fasp_core::NotKept;
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -45,7 +46,7 @@ pub struct Finished {
     /// Open and locked if it was a partial; closed already if it was made in one go.
     file: Option<Arc<OwnedFd>>,
     existing: Existing,
-    metadata_applied: bool,
+    not_kept: NotKept,
 }
 
 impl Finished {
@@ -53,19 +54,19 @@ impl Finished {
         unpublished: Unpublished,
         file: Option<Arc<OwnedFd>>,
         existing: Existing,
-        metadata_applied: bool,
+        not_kept: NotKept,
     ) -> Self {
         Self {
             unpublished,
             file,
             existing,
-            metadata_applied,
+            not_kept,
         }
     }
 
-    /// Returns false if the file system could not keep the times or permissions asked for.
-    pub fn metadata_applied(&self) -> bool {
-        self.metadata_applied
+    /// Returns what could not be kept of the metadata asked for.
+    pub fn not_kept(&self) -> NotKept {
+        self.not_kept
     }
 
     /// Makes the content durable by itself.
@@ -146,8 +147,8 @@ impl Dir {
         let file = create_new(self, &unpublished.temporary, mode)
             .map_err(|errno| Error::open(errno, Error::Write))?;
         write_all_at(&file, content, 0)?;
-        let metadata_applied = apply(&file, metadata)?;
-        Ok(Finished::new(unpublished, None, existing, metadata_applied))
+        let not_kept = apply(file.as_fd(), metadata, Mode::empty())?;
+        Ok(Finished::new(unpublished, None, existing, not_kept))
     }
 }
 

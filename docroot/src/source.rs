@@ -27,7 +27,7 @@ pub struct SourceFile {
 }
 
 /// Not waiting for the other end of a pipe, nor becoming a terminal's owner (P-6).
-const OPEN_SOURCE: OFlags = OFlags::RDONLY
+pub(crate) const OPEN_SOURCE: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);

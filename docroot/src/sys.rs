@@ -18,7 +18,7 @@ use rustix::fs::{
     Uid,
 };
 #[cfg(target_os = "linux")]
-use rustix::fs::{FallocateFlags, ResolveFlags};
+use rustix::fs::{FallocateFlags, ResolveFlags, XattrFlags};
 use rustix::io::Result;
 use rustix::path::Arg;
 
@@ -51,6 +51,8 @@ calls! {
     #[cfg(not(target_vendor = "apple"))]
     fs::fdatasync(file: impl AsFd) -> ();
     fs::flock(file: impl AsFd, operation: FlockOperation) -> ();
+    #[cfg(target_os = "linux")]
+    fs::fsetxattr(file: impl AsFd, name: impl Arg, value: &[u8], flags: XattrFlags) -> ();
     fs::fstat(file: impl AsFd) -> Stat;
     fs::fstatfs(file: impl AsFd) -> StatFs;
     fs::fstatvfs(file: impl AsFd) -> StatVfs;
@@ -82,6 +84,24 @@ calls! {
 pub(crate) fn pread<B: Buffer<u8>>(file: impl AsFd, buffer: B, offset: u64) -> Result<B::Output> {
     before("pread")?;
     rustix::io::pread(file, buffer, offset)
+}
+
+#[cfg(target_os = "linux")]
+#[cfg_attr(feature = "faults", track_caller)]
+pub(crate) fn flistxattr<B: Buffer<u8>>(file: impl AsFd, names: B) -> Result<B::Output> {
+    before("flistxattr")?;
+    rustix::fs::flistxattr(file, names)
+}
+
+#[cfg(target_os = "linux")]
+#[cfg_attr(feature = "faults", track_caller)]
+pub(crate) fn fgetxattr<B: Buffer<u8>>(
+    file: impl AsFd,
+    name: impl Arg,
+    value: B,
+) -> Result<B::Output> {
+    before("fgetxattr")?;
+    rustix::fs::fgetxattr(file, name, value)
 }
 
 /// Has to stand before names of a directory are read: `rustix` does that behind an iterator.

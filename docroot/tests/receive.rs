@@ -13,7 +13,9 @@ use std::io::IoSlice;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use bed::{Bed, code, path, publish, with_both_resolvers};
-use docroot::{CommitGroup, Dir, Error, Existing, Metadata, PartialOptions, Resolver, Timestamp};
+use docroot::{
+    CommitGroup, Dir, Error, Existing, LinkRule, Metadata, PartialOptions, Resolver, Timestamp,
+};
 
 fn receive(dir: &Dir, name: &str, content: &str, existing: Existing) -> docroot::Result<()> {
     let partial = dir.create_partial(name.as_bytes(), &PartialOptions::default())?;
@@ -51,7 +53,7 @@ fn the_final_name_appears_only_by_the_commit() {
         };
         let mut group = CommitGroup::new();
         let finished = partial.finish(&metadata, Existing::Refuse).unwrap();
-        assert!(finished.metadata_applied());
+        assert!(finished.not_kept().is_nothing());
         group.add("a", finished);
         group.add(
             "b",
@@ -345,6 +347,63 @@ fn names_at_the_limit_are_received_and_reserved_ones_are_not() {
 }
 
 /// F32, F34: sizes and times at the edges.
+/// P-7: a change of owner or group takes bits away, and a mode may keep even the owner from setting attributes.
+#[test]
+fn p7_attributes_owner_mode_and_times_are_set_in_an_order_that_keeps_all_of_them() {
+    use docroot::Xattrs;
+
+    with_both_resolvers(|bed| {
+        let dir = bed.root.root_dir().unwrap();
+        let (xattrs, are_all) = Xattrs::new([(&b"user.a"[..], &b"1"[..]), (b"security.b", b"2")]);
+        assert!(!are_all);
+        let me = rustix::process::geteuid().as_raw();
+        let metadata = Metadata {
+            mode: Some(0o6400),
+            owner: Some(if me == 0 { 12_345 } else { me }),
+            mtime: Some(Timestamp {
+                seconds: 5,
+                nanos: 6,
+            }),
+            atime: Some(Timestamp {
+                seconds: 7,
+                nanos: 8,
+            }),
+            xattrs,
+            ..Metadata::default()
+        };
+        let small = dir
+            .create_small(b"small", b"x", &metadata, Existing::Refuse)
+            .unwrap();
+        let partial = dir
+            .create_partial(b"large", &PartialOptions::default())
+            .unwrap();
+        partial.write_all_at(b"x", 0).unwrap();
+        for finished in [small, partial.finish(&metadata, Existing::Refuse).unwrap()] {
+            let lost = finished.not_kept();
+            assert!(!(lost.times || lost.mode || lost.owner), "{lost:?}");
+            publish(finished).unwrap();
+        }
+        for name in ["small", "large"] {
+            let found = bed
+                .root
+                .stat(&path(name), LinkRule::Refuse)
+                .unwrap()
+                .unwrap();
+            assert_eq!((found.mode, Some(found.uid)), (0o400, metadata.owner));
+            assert_eq!(
+                (Some(found.mtime), Some(found.atime)),
+                (metadata.mtime, metadata.atime)
+            );
+            let (kept, are_all) = bed.root.xattrs(&path(name), LinkRule::Refuse).unwrap();
+            assert!(
+                are_all && (kept.is_empty() || kept == metadata.xattrs),
+                "{kept:?}"
+            );
+        }
+        assert!(bed.root.xattrs(&path("none"), LinkRule::Refuse).is_err());
+    });
+}
+
 #[test]
 fn empty_sparse_and_oddly_dated_files_are_received() {
     with_both_resolvers(|bed| {

@@ -28,6 +28,7 @@ pub use units::{
     DatagramCipher, ParseRateError, Rate, RatePolicy, SessionId, TransferId, UnknownName,
 };
 pub use wire::codec::Malformed;
+pub use wire::extra::{Extra, MAX_XATTR_BYTES, MAX_XATTR_NAME, MAX_XATTRS, NotKept};
 pub use wire::header::{
     BASE_DATAGRAM, HEADER_SIZE, MAX_DATAGRAM, MIN_DATAGRAM, TAG_SIZE, session_id_of,
 };

@@ -1,4 +1,4 @@
-//! A peer that has the keys and lies (rules W-12, W-25 to W-29, cases F63, F65, F66).
+//! A peer that has the keys and lies, or that has none (rules W-5, W-10, W-12, W-13, W-25 to W-29, cases F61 to F63, F65, F66).
 
 use std::time::Duration;
 
@@ -200,4 +200,70 @@ fn a_floor_above_everything_and_frames_cut_anywhere_do_no_harm() {
     assert_eq!(peer.writes.len(), 1);
     peer.send(&[0x06, 0x40]);
     assert_protocol_error(&peer);
+}
+
+/// Everything is lost again and again, and no number is heard twice.
+#[test]
+fn w5_what_is_sent_again_travels_under_a_new_number() {
+    let mut peer = sender();
+    for _ in 0..300 {
+        peer.wait(Duration::from_millis(5));
+        let highest = *peer.heard.iter().max().expect("some");
+        let report = peer.report(&[highest..=highest], 0);
+        peer.send(&report);
+    }
+    assert!(peer.session.statistics().payload_resent > 100_000);
+    let mut numbers = peer.heard.clone();
+    numbers.sort_unstable();
+    let count = numbers.len();
+    numbers.dedup();
+    assert_eq!(numbers.len(), count);
+}
+
+/// Also F61 and F62: whoever has no keys cannot move the window, answer a challenge or end anything.
+#[test]
+fn w10_w13_a_forged_datagram_is_counted_and_changes_nothing_else() {
+    let mut peer = receiver(10_000);
+    // What it has to say of itself.
+    peer.wait(Duration::from_millis(50));
+    let before = (peer.session.statistics(), peer.heard.len());
+    let close = [0x08, 1, 0];
+    // In the middle of the window, at its end, and as far ahead as keys are held.
+    for number in [5, 1 << 16, 1 << 18, (1 << 22) - 1, 1 << 22] {
+        for frames in [&close[..], &Hostile::data(0, 0, b"forged"), &[0; 1400]] {
+            peer.forge(number, frames);
+        }
+    }
+    let after = peer.session.statistics();
+    assert_eq!(after.failed_openings, before.0.failed_openings + 15);
+    assert_eq!(after.datagrams_received, before.0.datagrams_received);
+    assert_eq!(peer.heard.len(), before.1, "W-17: no answer");
+    assert!(peer.closed().is_none() && peer.writes.is_empty());
+    // The number that comes next, far below the forged ones, is still taken.
+    peer.send(&Hostile::data(0, 0, &[1; 10]));
+    assert_eq!(peer.writes.len(), 1);
+}
+
+/// The time of a machine that slept comes in one piece. Five minutes are longer than the time-out, half of one is not.
+#[test]
+fn d10_f51_a_machine_that_slept_goes_on_or_gives_up_and_repeats_no_number() {
+    let mut peer = sender();
+    peer.wait(Duration::from_secs(30));
+    assert!(peer.closed().is_none());
+    let before = peer.session.statistics().payload_sent;
+    run_honestly(&mut peer, 50);
+    assert!(
+        peer.session.statistics().payload_sent > before,
+        "it goes on"
+    );
+    peer.wait(Duration::from_secs(300));
+    let closed = peer.closed().expect("closed");
+    assert_eq!(
+        (closed.error, closed.by_peer),
+        (Some(ErrorCode::Stalled), false)
+    );
+    let mut numbers = peer.heard.clone();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), peer.heard.len());
 }

@@ -390,7 +390,7 @@ fn a_radio_link_whose_delay_wanders_does_not_halve_the_rate() {
 }
 
 #[test]
-fn a_slow_disk_slows_the_sender_without_sending_again() {
+fn f31_a_slow_disk_slows_the_sender_without_sending_again() {
     let rtt = MS * 100;
     let mut arena = Arena::new(18, link(100, rtt, 0.0));
     let flow = arena.add(Duration::ZERO, rtt, RateLimits::default());

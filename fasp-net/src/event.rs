@@ -8,7 +8,7 @@
 
 use std::{fmt, time::Duration};
 
-use fasp_core::{DatagramCipher, ErrorCode, RatePolicy, SessionId, TransferId};
+use fasp_core::{DatagramCipher, ErrorCode, NotKept, RatePolicy, SessionId, TransferId};
 use serde::{Serialize, Serializer};
 
 /// How many failed files an [`Outcome`] names; the others are only counted.
@@ -55,6 +55,13 @@ pub enum Event {
         path: ShownText,
         /// Why, as half a sentence.
         reason: ShownText,
+    },
+    /// A file or directory is there, but without something that was to be kept of it.
+    NotKept {
+        /// The file or directory, relative to the destination.
+        path: ShownText,
+        /// What it lacks.
+        what: Lacking,
     },
     /// A file failed; the others go on.
     FileFailed(FileFailure),
@@ -201,6 +208,60 @@ impl LimitedBy {
     }
 }
 
+/// What a file lacks of the attributes that were to be kept: `times`, `mode`, `owner`, `group`, `xattrs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lacking(NotKept);
+
+impl From<NotKept> for Lacking {
+    fn from(what: NotKept) -> Self {
+        Self(what)
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, name) in self.0.names().enumerate() {
+            f.write_str(if number == 0 { "" } else { ", " })?;
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Lacking {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.names())
+    }
+}
+
+/// How many files and directories lack something that was to be kept of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct LackingCount {
+    /// How many.
+    pub count: u64,
+    /// What one of them lacks, or more.
+    pub what: Lacking,
+}
+
+impl LackingCount {
+    /// Whether all have everything.
+    pub fn is_nothing(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn add(&mut self, what: NotKept) {
+        self.add_all(Self {
+            count: 1,
+            what: what.into(),
+        });
+    }
+
+    pub(crate) fn add_all(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.what.0 = self.what.0.or(other.what.0);
+    }
+}
+
 /// A file that did not make it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileFailure {
@@ -269,6 +330,9 @@ pub struct Outcome {
     pub loss_ratio: f64,
     /// The first [`FAILURES_NAMED`] failed files.
     pub failures: Vec<FileFailure>,
+    /// What files and directories lack that was to be kept of them.
+    #[serde(skip_serializing_if = "LackingCount::is_nothing")]
+    pub not_kept: LackingCount,
     /// Nothing was changed: files and bytes are what would have been transferred.
     #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,

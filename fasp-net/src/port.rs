@@ -415,3 +415,6 @@ fn dispatch(shared: &Shared, buffer: &mut Vec<u8>, meta: &RecvMeta, at: Instant)
         shared.overflow.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

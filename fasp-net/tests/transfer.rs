@@ -10,9 +10,11 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use fasp_core::{Rate, RatePolicy};
 use fasp_net::engine::{Source, Sources};
-use fasp_net::request::TransferOptions;
-use fasp_net::transfer::{Job, LocalDestination};
+use fasp_net::event::Event;
+use fasp_net::request::{Sessions, TransferOptions};
+use fasp_net::transfer::{Job, LocalDestination, Transfer};
 use support::TestServer;
 use transfer_spec::{Faux, Location};
 
@@ -170,4 +172,53 @@ async fn synthetic_files_are_sent_like_others_and_a_sink_keeps_nothing() {
 fn a_list_without_sources_is_nothing_to_transfer() {
     let nothing = Sources::new(Vec::new()).unwrap_err();
     assert_eq!(nothing.code(), fasp_core::ErrorCode::Nothing);
+}
+
+/// A transfer that would take minutes at the rate that it begins with.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_rates_in_flight_are_told_and_take_effect() {
+    let temp = tempfile::tempdir().unwrap();
+    let server = TestServer::new(temp.path());
+    let job = || {
+        let Ok(Location::Faux(Faux::Source(faux))) = "faux:///f?12m".parse() else {
+            panic!("a synthetic file");
+        };
+        Job::Upload {
+            sources: Sources::new(vec![Source::Faux(faux)]).unwrap(),
+            destination: b"faux://".to_vec(),
+        }
+    };
+    for sessions in [1, 2] {
+        let options = TransferOptions {
+            target_rate: Some(Rate::from_mbps(1)),
+            sessions: Sessions::Exactly(sessions),
+            ..TransferOptions::default()
+        };
+        let transfer = Transfer::start(server.connect(), job(), &options)
+            .await
+            .unwrap();
+        let run = tokio::task::spawn_blocking(move || {
+            let mut changes = Vec::new();
+            let (remote, events) = (transfer.remote(), transfer.events().clone());
+            for event in events {
+                match event {
+                    Event::Progress(progress) if progress.target_rate_kbps == 1000 => {
+                        remote.set_rates(Some(Rate::from_mbps(400)), None, Some(RatePolicy::High));
+                    }
+                    Event::RateChanged(change) => changes.push(change),
+                    Event::Done(_) => break,
+                    _ => {}
+                }
+            }
+            (changes, transfer.wait())
+        });
+        let (changes, outcome) = run.await.unwrap();
+        assert_eq!(outcome.unwrap().files_done, 1);
+        let change = changes.first().unwrap();
+        assert_eq!(change.target_rate_kbps, Some(400_000));
+        assert_eq!(
+            (change.min_rate_kbps, change.policy),
+            (None, Some(RatePolicy::High))
+        );
+    }
 }

@@ -213,6 +213,8 @@ impl OwnAccount {
         let defaults = Defaults {
             fixed_cap: self.fixed_cap,
             ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
+            // As with `scp`, what the account may do decides.
+            keeps_owners: true,
             // What stands for one that is ambiguous is never opened.
             root: Some(root.clone().unwrap_or_else(|_| self.home.clone())),
         };

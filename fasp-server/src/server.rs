@@ -63,6 +63,8 @@ pub struct ServerSettings {
     pub state: Arc<StateDir>,
     /// The highest rate under the policy `fixed`; `None` turns wishes for it into `fair` (rule W-30).
     pub fixed_cap: Option<Rate>,
+    /// Clients may say to whom what they send belongs, as far as this process may give files away (rule P-7).
+    pub keeps_owners: bool,
     /// The ciphers allowed.
     pub ciphers: Vec<DatagramCipher>,
     /// Where `aspera.conf` is.
@@ -87,6 +89,7 @@ impl ServerSettings {
             listen: SocketAddr::from(([0u16; 8], fasp_net::control::ssh::DEFAULT_PORT)),
             state,
             fixed_cap: None,
+            keeps_owners: false,
             ciphers: vec![DatagramCipher::Aes128Gcm, DatagramCipher::Aes256Gcm],
             conf: ConfSource::Nowhere,
             udp_ports: None,
@@ -148,6 +151,7 @@ impl Server {
             defaults: Defaults {
                 fixed_cap: settings.fixed_cap,
                 ciphers: settings.ciphers,
+                keeps_owners: settings.keeps_owners,
                 root: None,
             },
             ports: Ports::new(port.clone(), udp.configured),
@@ -418,6 +422,7 @@ fn remove_stale(users: &UserStore, document: &Document) {
     let defaults = Defaults {
         fixed_cap: None,
         ciphers: Vec::new(),
+        keeps_owners: false,
         root: None,
     };
     for user in users.iter() {

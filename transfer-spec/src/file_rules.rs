@@ -13,6 +13,8 @@ pub struct FileRules {
     pub names: Vec<Vec<u8>>,
     /// The sources come from a list: one that is missing fails alone.
     pub is_list: bool,
+    /// Pipes, sockets and devices are left out; without it each of them fails.
+    pub skip_special: bool,
     /// What becomes of the sources.
     pub after: AfterTransfer,
     /// A file that is replaced is kept under another name.

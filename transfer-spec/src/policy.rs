@@ -177,6 +177,10 @@ pub struct Preserve {
     pub owner: bool,
     /// The numeric group; needs a privileged receiver or membership.
     pub group: bool,
+    /// When files were last read.
+    pub access_time: bool,
+    /// Extended attributes of the namespace `user`.
+    pub xattrs: bool,
 }
 
 impl Default for Preserve {
@@ -186,6 +190,8 @@ impl Default for Preserve {
             mode: false,
             owner: false,
             group: false,
+            access_time: false,
+            xattrs: false,
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Files {
     pub group: Sourced<Option<String>>,
     /// Whether modification times are kept; none leaves it to the client.
     pub keep_times: Sourced<Option<bool>>,
+    /// How extended attributes are kept, such as `native` and `none`; none leaves it to the client.
+    pub xattrs: Sourced<Option<String>>,
     /// Rules that come before those of the client, such as `- *.tmp`.
     pub filters: Sourced<Vec<String>>,
     /// The checksum that is told of every file; none leaves it to the client.
@@ -90,6 +92,7 @@ impl Files {
                 "none" => Some(false),
                 _ => None,
             }),
+            xattrs: read.text("preserve_xattrs")?,
             filters: read.list("file_filters")?,
             checksum: read
                 .word("file_checksum")?

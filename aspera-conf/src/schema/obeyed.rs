@@ -238,6 +238,11 @@ const OBEYED: &[(Section, &str, Obeyed)] = &[
     (Section::Default, "preserve_attributes", Obeyed::Yes),
     (
         Section::Default,
+        "preserve_xattrs",
+        Obeyed::Partly("metafile is none: there are no files beside the files"),
+    ),
+    (
+        Section::Default,
         "replace_illegal_chars",
         Obeyed::Partly("on FAT, exFAT, NTFS and SMB; other file systems refuse no characters"),
     ),

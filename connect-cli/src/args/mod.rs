@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod hosts;
 mod logs;
+mod preserve;
 mod rules;
 mod server;
 mod transfer;
@@ -36,6 +37,7 @@ pub use self::{
     doctor::DoctorArgs,
     hosts::{HostArgs, HostsArgs, HostsCommand},
     logs::{LogArgs, LogLevel, LogsArgs, Severity, Since},
+    preserve::{KeepXattrs, PreserveArgs},
     rules::{FilterArgs, RuleArgs},
     server::{
         ServerArgs, ServerCommand, ServerSessionArgs, ServerStartArgs, StateArgs, UserAddArgs,

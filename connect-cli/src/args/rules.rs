@@ -34,6 +34,9 @@ pub struct RuleArgs {
     /// Keep what is behind DIR of each source's path, instead of its last name
     #[arg(long, alias = "src-base", value_name = "DIR")]
     pub source_base: Option<OsString>,
+    /// Leave out pipes, sockets and devices, instead of counting each as failed
+    #[arg(long)]
+    pub skip_special_files: bool,
     /// Only say what would be transferred and deleted
     #[arg(short = 'n', long)]
     pub dry_run: bool,

@@ -150,6 +150,9 @@ pub struct ServerStartArgs {
     /// The highest rate of a session with policy 'fixed', which does not make room for others
     #[arg(long, value_name = "RATE")]
     pub fixed_policy_cap: Option<Rate>,
+    /// Let clients say to whom the files belong that they send; only root can give files away
+    #[arg(long)]
+    pub keep_owners: bool,
     /// The configuration to obey
     #[arg(
         help = "The aspera.conf to obey [default: aspera.conf in the state directory, for root also /opt/aspera/etc/aspera.conf, if there is one]",

@@ -7,7 +7,7 @@ use fasp_core::{DatagramCipher, Rate, RatePolicy};
 use fasp_net::request::{MAX_SESSIONS, Sessions};
 use transfer_spec::{OverwritePolicy, ResumePolicy, SymlinkPolicy};
 
-use super::{LogArgs, OpeningArgs, RuleArgs, value};
+use super::{LogArgs, OpeningArgs, PreserveArgs, RuleArgs, value};
 
 /// Send files and directories to a server
 #[derive(Debug, Args)]
@@ -143,9 +143,12 @@ pub struct TransferArgs {
     /// What must match before a file is continued: 0 nothing (start over), 1 attributes, 2 samples, 3 all content
     #[arg(short = 'k', long, value_name = "LEVEL", default_value = "1", value_parser = resume)]
     pub resume: ResumePolicy,
-    /// Keep permission bits too; modification times are kept anyway
+    /// Keep permission bits and access times too; modification times are kept anyway
     #[arg(short, long)]
     pub preserve: bool,
+    /// What else to keep of files.
+    #[command(flatten)]
+    pub keep: PreserveArgs,
     /// Symbolic links: follow, copy, copy+force or skip
     #[arg(long, value_name = "WHAT", default_value = "follow", value_parser = symlinks)]
     pub symbolic_links: SymlinkPolicy,
@@ -161,6 +164,14 @@ pub struct TransferArgs {
     /// Parallel sessions: auto, or 1 to 16
     #[arg(long, value_name = "COUNT", default_value = "auto", value_parser = sessions)]
     pub sessions: Sessions,
+    /// How files end until they are complete, on this side
+    #[arg(
+        help = "How files end until they are complete, on this side [default: .partial, or what aspera.conf says]",
+        long,
+        alias = "partial-suffix",
+        value_name = "SUFFIX"
+    )]
+    pub partial_file_suffix: Option<OsString>,
     /// Split files of this size and more between sessions; 0 never splits
     #[arg(long, value_name = "SIZE", default_value = "60M", value_parser = value::bytes)]
     pub split_threshold: u64,

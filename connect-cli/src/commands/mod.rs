@@ -9,6 +9,7 @@ mod connection;
 mod crypt;
 mod demo;
 mod doctor;
+mod growing;
 mod hosts;
 mod logging;
 mod logs;

@@ -11,6 +11,8 @@ use fasp_net::{
     transfer::{Job, LocalDestination},
 };
 
+use transfer_spec::Preserve;
+
 use super::crypt::{self, passphrase, passphrase::Purpose};
 use crate::{
     error::CommandError,
@@ -23,7 +25,14 @@ pub(super) async fn prepare(
     ui: Ui,
     protection: &Protection,
     job: &mut Job,
+    preserve: Preserve,
 ) -> Result<(), CommandError> {
+    if preserve.xattrs && matches!(protection, Protection::Protect(_)) {
+        return Err(CommandError::arguments(
+            "extended attributes are not protected: the server could read them",
+            "leave --preserve-xattrs out, or --protect",
+        ));
+    }
     match (protection, job) {
         (Protection::Protect(sealing), Job::Upload { sources, .. }) => {
             let sealed = begin(ui, sealing.clone()).await?;

@@ -38,6 +38,7 @@ pub(super) fn start(ui: &Ui, settings: &resolve::ServerSettings) -> Result<(), C
         let settings = ServerSettings {
             listen: settings.listen,
             fixed_cap: settings.fixed_policy_cap,
+            keeps_owners: settings.keep_owners,
             conf: settings.conf.clone(),
             udp_ports: settings.udp_ports.clone(),
             prepost: settings.prepost.clone(),

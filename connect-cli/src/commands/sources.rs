@@ -3,23 +3,21 @@
 use std::{io::Read as _, path::Path};
 
 use fasp_net::{
+    control::{MAX_SOURCE_BYTES, MAX_SOURCES},
     engine::{ParseListError, Source, SourceList, Sources},
     event::ShownText,
     transfer::Job,
 };
 use transfer_spec::FileRules;
 
-use super::standard::Spool;
+use super::{growing, standard::Spool};
 use crate::{
     error::CommandError,
-    resolve::{ListFile, LocalSource, Work},
+    resolve::{Growing, ListFile, LocalSource, Work},
 };
 
 /// Longest list, bytes: some millions of names.
 const MAX_LIST: u64 = 256 << 20;
-/// Most sources of a download, and most bytes of their names: they travel in one message.
-const MAX_REMOTE: usize = 65_536;
-const MAX_REMOTE_BYTES: usize = 960 << 10;
 
 /// Reads lists, and looks whether the sources that are here are there.
 pub(super) fn job(
@@ -32,6 +30,15 @@ pub(super) fn job(
         && let [LocalSource::StandardInput(size)] = sources[..]
     {
         spool = Some(Spool::read(size)?);
+    }
+    if let Work::Upload { sources, .. } = &work
+        && !rules.dry_run
+    {
+        for source in sources {
+            if let LocalSource::Growing(growing) = source {
+                growing::wait(growing)?;
+            }
+        }
     }
     let list = list.map(|list| read(&list, rules)).transpose()?;
     let job = match work {
@@ -66,7 +73,9 @@ fn local(
 ) -> Result<Sources, fasp_net::Error> {
     let base = rules.source_base.as_deref();
     let items = sources.into_iter().map(|source| match source {
-        LocalSource::Path(path) => Source::local_with_base(&path, base),
+        LocalSource::Path(path) | LocalSource::Growing(Growing { path, .. }) => {
+            Source::local_with_base(&path, base)
+        }
         LocalSource::Faux(faux) => Ok(Source::Faux(faux)),
         LocalSource::StandardInput(_) => spool.map_or(Err(fasp_net::Error::Nothing), Spool::source),
     });
@@ -136,10 +145,12 @@ fn remote(
     let mut bytes = 0;
     for entry in list.entries() {
         let source = below(entry.source);
-        bytes += source.len() + entry.name.map_or(0, <[u8]>::len) + 8;
-        if sources.len() == MAX_REMOTE || bytes > MAX_REMOTE_BYTES {
+        bytes += source.len() + entry.name.map_or(0, <[u8]>::len);
+        if sources.len() == MAX_SOURCES || bytes > MAX_SOURCE_BYTES {
             return Err(CommandError::arguments(
-                "the list names more than a download can ask for at once",
+                format!(
+                    "the list names more than a download can ask for: {MAX_SOURCES} sources, or 16 MiB"
+                ),
                 "split it, or download a directory with --include and --exclude",
             ));
         }

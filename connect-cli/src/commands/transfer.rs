@@ -47,7 +47,12 @@ fn run_on(ui: &Ui, runtime: &Runtime, request: TransferRequest) -> Result<(), Co
     let collected = collect(ui, to_standard_output, &mut job)?;
     let mut manifest = Manifest::new(manifest)?;
     let stop = Stop::listen(*ui, runtime)?;
-    runtime.block_on(stop.unless(protection::prepare(*ui, &protection, &mut job)))??;
+    runtime.block_on(stop.unless(protection::prepare(
+        *ui,
+        &protection,
+        &mut job,
+        options.preserve,
+    )))??;
     let mut attempts = Attempts {
         ui,
         runtime,
@@ -129,7 +134,8 @@ impl Attempts<'_> {
             return Ok(());
         };
         let protection = Protection::Protect(sealing.clone());
-        let prepared = protection::prepare(*self.ui, &protection, &mut self.job);
+        let prepared =
+            protection::prepare(*self.ui, &protection, &mut self.job, self.options.preserve);
         self.runtime.block_on(self.stop.unless(prepared))?
     }
 

@@ -61,6 +61,9 @@ impl TransferLog {
             Event::Retrying(retrying) => {
                 info!(target: TRANSFER, uuid, op, retry = retrying.retry, retries = retrying.retries, errcode = retrying.code.number(), errstr = retrying.message.as_str(), delay_ms = retrying.delay_ms, "FASP Session Retry");
             }
+            Event::NotKept { path, what } => {
+                debug!(target: TRANSFER, uuid, op, file = path.as_str(), what = %what, "FASP Attributes Not Kept");
+            }
             Event::Notice { message } => {
                 info!(target: TRANSFER, uuid, notice = message.as_str(), "FASP Session Notice");
             }

@@ -1,10 +1,11 @@
 //! What a client's `aspera.conf` says about its transfers: it fills in what the command line leaves out, and its caps hold.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 
 use aspera_conf::{
     Conf, Record,
-    effective::{Bandwidth, Effective, RateRule},
+    effective::{Bandwidth, Effective, Files, RateRule},
     resolve::{Origin, Person, Resolver, lookup},
     schema::{Section, Value},
     store,
@@ -27,7 +28,9 @@ pub(super) fn apply(
     direction: Direction,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), CommandError> {
+    let asked = args.partial_file_suffix.as_deref();
     let Some((_, conf)) = store::find_client_file(&variable)? else {
+        options.suffixes = suffixes(None, asked)?;
         return Ok(());
     };
     let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
@@ -38,7 +41,7 @@ pub(super) fn apply(
         ..Person::default()
     };
     let effective = Effective::of(&Resolver::new(&conf, person))?;
-    options.suffixes = suffixes(&effective)?;
+    options.suffixes = suffixes(Some(&effective.files), asked)?;
     // In and out are as this machine sees it.
     rates(
         options,
@@ -56,18 +59,21 @@ pub(super) fn apply(
 }
 
 /// How unfinished files end; an empty suffix is the usual one.
-fn suffixes(effective: &Effective) -> Result<Suffixes, CommandError> {
+fn suffixes(files: Option<&Files>, asked: Option<&OsStr>) -> Result<Suffixes, CommandError> {
     let usual = Suffixes::default();
-    let of = |said: Option<&Option<String>>, usual: &[u8]| {
-        let said = said.cloned().flatten();
-        said.map_or_else(|| usual.to_vec(), String::into_bytes)
-    };
-    let partial = of(effective.files.partial_suffix.said(), usual.partial());
-    let checkpoint = of(effective.files.resume_suffix.said(), usual.checkpoint());
+    let said = |suffix: Option<&Option<String>>| suffix.cloned().flatten().map(String::into_bytes);
+    let asked = asked.filter(|suffix| !suffix.is_empty());
+    let partial = asked
+        .map(|suffix| suffix.as_bytes().to_vec())
+        .or_else(|| said(files?.partial_suffix.said()))
+        .unwrap_or_else(|| usual.partial().to_vec());
+    let checkpoint = files
+        .and_then(|files| said(files.resume_suffix.said()))
+        .unwrap_or_else(|| usual.checkpoint().to_vec());
     Suffixes::new(&partial, &checkpoint).map_err(|why| {
         CommandError::arguments(
-            format!("the suffixes of unfinished files in aspera.conf cannot be used: {why}"),
-            "none may be the end of the other: connect-cli conf get partial_file_suffix",
+            format!("the suffixes of unfinished files cannot be used: {why}"),
+            "none may be the end of the other, nor have a slash: --partial-file-suffix, connect-cli conf get partial_file_suffix",
         )
     })
 }

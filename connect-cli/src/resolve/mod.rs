@@ -5,6 +5,7 @@ mod bench;
 mod client_conf;
 mod conf;
 mod crypt;
+mod growing;
 mod log;
 mod protection;
 mod rules;
@@ -15,6 +16,7 @@ pub use self::{
     bench::{BenchRequest, Directions, bench},
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
+    growing::{Growing, Since},
     log::log_directory,
     protection::{Protection, Sealing, settings_path},
     rules::ListFile,

@@ -122,6 +122,7 @@ pub(super) fn file_rules(args: &RuleArgs) -> Result<FileRules, CommandError> {
         source_base: base,
         is_list: args.file_list.is_some() || args.file_pair_list.is_some(),
         names: Vec::new(),
+        skip_special: args.skip_special_files,
         after: after(args)?,
         save_existing: args.save_before_overwrite,
         delete_absent: args.delete_before_transfer,

@@ -46,6 +46,8 @@ pub struct ServerSettings {
     pub state: PathBuf,
     /// The highest rate of a session with policy `fixed`.
     pub fixed_policy_cap: Option<Rate>,
+    /// Clients may say to whom files belong.
+    pub keep_owners: bool,
     /// Where `aspera.conf` is.
     pub conf: ConfSource,
     /// The UDP ports tried for data.
@@ -140,6 +142,7 @@ pub fn server_settings(
         free_space_floor: args.free_space_floor,
         state,
         fixed_policy_cap: args.fixed_policy_cap,
+        keep_owners: args.keep_owners,
         log_format: log_format(args.json_log),
         log_destination: if args.log_file {
             LogDestination::File

@@ -18,11 +18,13 @@ use transfer_spec::{
 };
 
 use super::client_conf;
+use super::growing::{Growing, growing};
 use super::protection::{self, Protection};
 use super::rules::{self, ListFile};
 use crate::{
     args::{
-        ConnectionArgs, DoctorArgs, DownloadArgs, ListArgs, RuleArgs, TransferArgs, UploadArgs,
+        ConnectionArgs, DoctorArgs, DownloadArgs, KeepXattrs, ListArgs, PreserveArgs, RuleArgs,
+        TransferArgs, UploadArgs,
     },
     error::CommandError,
 };
@@ -155,6 +157,32 @@ pub enum LocalSource {
     Faux(FauxSource),
     /// Standard input; of so many bytes, where that is known.
     StandardInput(Option<u64>),
+    /// A file that is still being written.
+    Growing(Growing),
+}
+
+fn local_source(source: &OsStr) -> Result<LocalSource, CommandError> {
+    if let Some(size) = rules::standard_input(source)? {
+        return Ok(LocalSource::StandardInput(size));
+    }
+    if let Some(growing) = growing(source)? {
+        return Ok(LocalSource::Growing(growing));
+    }
+    match parse(source)? {
+        Location::Local(path) => Ok(LocalSource::Path(path)),
+        Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
+        Location::Faux(Faux::Sink) => Err(CommandError::arguments(
+            "faux:// alone is a destination and holds no files",
+            "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
+        )),
+        Location::Remote(_) => Err(CommandError::arguments(
+            format!("the source '{}' is on another machine", shown(source)),
+            format!(
+                "for a local file with a colon in its name, write ./{}",
+                shown(source)
+            ),
+        )),
+    }
 }
 
 /// Resolves `upload`.
@@ -181,24 +209,7 @@ pub fn upload(
     rules::one_reader(list.as_ref(), sources)?;
     let sources = sources
         .iter()
-        .map(|source| match rules::standard_input(source)? {
-            Some(size) => Ok(LocalSource::StandardInput(size)),
-            None => match parse(source)? {
-                Location::Local(path) => Ok(LocalSource::Path(path)),
-                Location::Faux(Faux::Source(source)) => Ok(LocalSource::Faux(source)),
-                Location::Faux(Faux::Sink) => Err(CommandError::arguments(
-                    "faux:// alone is a destination and holds no files",
-                    "name synthetic files as faux:///NAME?SIZE, such as faux:///test?10g",
-                )),
-                Location::Remote(_) => Err(CommandError::arguments(
-                    format!("the source '{}' is on another machine", shown(source)),
-                    format!(
-                        "for a local file with a colon in its name, write ./{}",
-                        shown(source)
-                    ),
-                )),
-            },
-        })
+        .map(|source| local_source(source))
         .collect::<Result<Vec<_>, _>>()?;
     let mut options = options(&args.transfer, &args.rules)?;
     client_conf::apply(&mut options, &args.transfer, Direction::Upload, &variable)?;
@@ -504,10 +515,7 @@ fn options(args: &TransferArgs, rules: &RuleArgs) -> Result<TransferOptions, Com
         overwrite: args.overwrite,
         resume: args.resume,
         symlinks: args.symbolic_links,
-        preserve: Preserve {
-            mode: args.preserve,
-            ..Preserve::default()
-        },
+        preserve: preserve(args),
         create_dir: args.create_dir,
         files: rules::file_rules(rules)?,
         target_rate: args.target_rate,
@@ -522,6 +530,23 @@ fn options(args: &TransferArgs, rules: &RuleArgs) -> Result<TransferOptions, Com
         split_threshold: args.split_threshold,
         ..TransferOptions::default()
     })
+}
+
+fn preserve(args: &TransferArgs) -> Preserve {
+    let PreserveArgs {
+        preserve_access_time,
+        preserve_file_owner_uid,
+        preserve_file_owner_gid,
+        preserve_xattrs,
+    } = args.keep;
+    Preserve {
+        mode: args.preserve,
+        access_time: args.preserve || preserve_access_time,
+        owner: preserve_file_owner_uid,
+        group: preserve_file_owner_gid,
+        xattrs: preserve_xattrs == KeepXattrs::Native,
+        ..Preserve::default()
+    }
 }
 
 fn check_rates(args: &TransferArgs) -> Result<(), CommandError> {
@@ -541,6 +566,6 @@ fn check_rates(args: &TransferArgs) -> Result<(), CommandError> {
     }
 }
 
-fn shown(text: &OsStr) -> ShownText {
+pub(super) fn shown(text: &OsStr) -> ShownText {
     ShownText::from_bytes(text.as_encoded_bytes())
 }

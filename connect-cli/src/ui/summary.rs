@@ -1,6 +1,6 @@
 //! What is said at the end of a transfer.
 
-use fasp_net::event::Outcome;
+use fasp_net::event::{LackingCount, Outcome};
 
 use super::text::byte_count;
 
@@ -63,6 +63,10 @@ fn details(outcome: &Outcome) -> Option<String> {
             "{} sent again",
             byte_count(outcome.retransmitted_bytes)
         ));
+    }
+    if !outcome.not_kept.is_nothing() {
+        let LackingCount { count, what } = outcome.not_kept;
+        parts.push(format!("{what} of {} not kept", files(count)));
     }
     (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -184,19 +184,24 @@ impl Bed {
 
     /// Starts a server behind another program, which has to replace itself with it.
     pub(crate) fn serve_in(&self, wrapper: &[&str]) -> Server {
-        self.serve_on(wrapper, "127.0.0.1:0")
+        self.serve_on(wrapper, "127.0.0.1:0", &[])
+    }
+
+    /// The same, with further options.
+    pub(crate) fn serve_with(&self, wrapper: &[&str], options: &[&str]) -> Server {
+        self.serve_on(wrapper, "127.0.0.1:0", options)
     }
 
     /// Starts a server where another one was.
     pub(crate) fn serve_at(&self, address: SocketAddr) -> Server {
-        self.serve_on(&[], &address.to_string())
+        self.serve_on(&[], &address.to_string(), &[])
     }
 
-    fn serve_on(&self, wrapper: &[&str], listen: &str) -> Server {
+    fn serve_on(&self, wrapper: &[&str], listen: &str, options: &[&str]) -> Server {
         let words = format!("server start --json --listen {listen} --state state");
         let log = fs::File::create(self.path("server.log")).unwrap();
         let mut child = self
-            .wrapped(wrapper, words.split(' '))
+            .wrapped(wrapper, words.split(' ').chain(options.iter().copied()))
             .stderr(log)
             .spawn()
             .unwrap();

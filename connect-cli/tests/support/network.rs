@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
 };
@@ -156,6 +156,89 @@ fn pass_answers(from: &UdpSocket, to: &UdpSocket, client: &Mutex<Option<SocketAd
         let client = *client.lock().unwrap();
         if let Some(client) = client {
             to.send_to(&buffer[..length], client).ok();
+        }
+    }
+}
+
+/// A way to a server that can be closed for datagrams, cut for connections, and taken from another address.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) address: SocketAddr,
+    is_open: Arc<AtomicBool>,
+    is_moved: Arc<AtomicBool>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Way {
+    pub(crate) fn new(server: SocketAddr) -> Self {
+        let way = Self {
+            address: second_way(server),
+            is_open: Arc::new(AtomicBool::new(true)),
+            is_moved: Arc::default(),
+            connections: Arc::default(),
+        };
+        let listener = TcpListener::bind(way.address).unwrap();
+        let connections = Arc::clone(&way.connections);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                connections
+                    .lock()
+                    .unwrap()
+                    .push(stream.try_clone().unwrap());
+                pass_tcp(stream, server, &Wire::default());
+            }
+        });
+        way.pass_datagrams(server);
+        way
+    }
+
+    fn pass_datagrams(&self, server: SocketAddr) {
+        let client_side = UdpSocket::bind(self.address).unwrap();
+        let last_client = Arc::new(Mutex::new(None));
+        let sides = ["127.0.0.3:0", "127.0.0.4:0"].map(|address| {
+            let side = UdpSocket::bind(address).unwrap();
+            side.connect(server).unwrap();
+            let (from, to) = (side.try_clone().unwrap(), client_side.try_clone().unwrap());
+            let (last_client, is_open) = (Arc::clone(&last_client), Arc::clone(&self.is_open));
+            thread::spawn(move || {
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(length) = from.recv(&mut buffer) {
+                    let client: Option<SocketAddr> = *last_client.lock().unwrap();
+                    if let Some(client) = client.filter(|_| is_open.load(Ordering::Relaxed)) {
+                        to.send_to(&buffer[..length], client).ok();
+                    }
+                }
+            });
+            side
+        });
+        let (is_open, is_moved) = (Arc::clone(&self.is_open), Arc::clone(&self.is_moved));
+        thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok((length, client)) = client_side.recv_from(&mut buffer) {
+                *last_client.lock().unwrap() = Some(client);
+                if is_open.load(Ordering::Relaxed) {
+                    let side = usize::from(is_moved.load(Ordering::Relaxed));
+                    sides[side].send(&buffer[..length]).ok();
+                }
+            }
+        });
+    }
+
+    /// Lets datagrams pass, or not.
+    pub(crate) fn set_open(&self, is_open: bool) {
+        self.is_open.store(is_open, Ordering::Relaxed);
+    }
+
+    /// From now on the client's datagrams come from another address, and what goes to the former one is still passed on.
+    pub(crate) fn move_client(&self) {
+        self.is_moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the connections that there are.
+    pub(crate) fn cut(&self) {
+        for stream in self.connections.lock().unwrap().drain(..) {
+            stream.shutdown(Shutdown::Both).ok();
         }
     }
 }

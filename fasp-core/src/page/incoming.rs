@@ -123,6 +123,15 @@ impl IncomingPages {
         Ok(Part::Whole(bytes))
     }
 
+    /// Whether a page is missing that was sent before one that is there.
+    pub(crate) fn has_gap(&self) -> bool {
+        let mut next = 0;
+        self.complete
+            .ranges()
+            .iter()
+            .any(|range| std::mem::replace(&mut next, range.end) != range.start)
+    }
+
     /// The application has finished with this many bytes of pages.
     pub(crate) fn on_consumed(&mut self, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);
@@ -142,6 +151,20 @@ impl IncomingPages {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_is_what_was_sent_before_something_that_is_there() {
+        let mut pages = IncomingPages::new(1000);
+        let mut take = |number| {
+            pages.on_part(number, 0, true, b"x").unwrap();
+            pages.has_gap()
+        };
+        assert_eq!(
+            [1, 0, 4, 2, 3].map(&mut take),
+            [true, false, true, true, false]
+        );
+        assert!(!IncomingPages::new(1000).has_gap());
+    }
 
     #[test]
     fn parts_in_any_order_make_the_page_once() {

@@ -233,6 +233,7 @@ mod tests {
         bytes
     }
 
+    /// Rule W-7: every byte of the header is as much part of the tag as the rest.
     #[test]
     fn every_cipher_opens_what_it_sealed_and_nothing_that_was_touched() {
         for cipher in [

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::{ErrorCode, PathMemory, Rate, Totals};
+use crate::{ErrorCode, NotKept, PathMemory, Rate, Totals};
 
 /// Something happened. Pull them with `Session::poll_event` until there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +68,13 @@ pub enum Event {
     Deleted {
         /// Path relative to the destination, as the receiver says; not checked by any rule.
         path: Vec<u8>,
+    },
+    /// The receiver could not keep something of a file or directory (sender only).
+    NotKept {
+        /// Path relative to the destination, as the receiver says; not checked by any rule.
+        path: Vec<u8>,
+        /// What it was.
+        what: NotKept,
     },
     /// Every byte of this file is there and agrees with the sender's digest (receiver only).
     FileComplete {

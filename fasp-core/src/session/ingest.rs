@@ -469,3 +469,7 @@ struct Times {
     is_timed: bool,
     queueing: Option<Duration>,
 }
+
+#[cfg(test)]
+#[path = "ingest_tests.rs"]
+mod tests;

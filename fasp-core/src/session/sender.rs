@@ -148,6 +148,11 @@ impl Session {
                     self.events.push_back(Event::Deleted { path });
                     true
                 }
+                Ok(Record::NotKept { path, what }) => {
+                    let path = path.to_vec();
+                    self.events.push_back(Event::NotKept { path, what });
+                    true
+                }
                 Ok(Record::Complete(totals)) => {
                     self.completed = Some(totals);
                     true
@@ -219,10 +224,11 @@ impl Session {
         true
     }
 
-    /// Ends the session when everything has its result. Pages come in any order: results may still be on their way
-    /// when the receiver says that there are no more.
+    /// Ends the session when everything has its result. Pages come in any order: results, and what else the receiver
+    /// has said, may still be on their way when it says that there are no more.
     fn check_complete(&mut self, now: Instant) {
         if self.settled >= u64::from(self.listed)
+            && !self.pages_in.has_gap()
             && let Some(totals) = self.completed.take()
         {
             self.events.push_back(Event::Complete(totals));

@@ -105,6 +105,19 @@ impl Hostile {
         self.hear();
     }
 
+    /// Sends something that has this number and a tag that is not right, as somebody without the keys can.
+    pub fn forge(&mut self, number: u64, frames: &[u8]) {
+        let mut datagram = Vec::new();
+        put_header(&mut datagram, SessionId(7), number);
+        datagram.extend_from_slice(frames);
+        datagram.resize(datagram.len() + TAG_SIZE, 0x5a);
+        let from = SocketAddr::from(([203, 0, 113, 9], 9));
+        let writes = &mut self.writes;
+        self.session
+            .handle_datagram(self.now, from, false, &mut datagram, writes);
+        self.hear();
+    }
+
     /// Takes what the session sends and answers its challenges.
     fn hear(&mut self) {
         loop {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::codec::{Malformed, Reader, put_varint};
+use super::extra::{Extra, NotKept};
 use crate::ErrorCode;
 
 /// Largest page (protocol §12).
@@ -151,6 +152,8 @@ pub enum Record<'a> {
         /// Path relative to the destination; empty is the destination.
         path: &'a [u8],
     },
+    /// What is kept besides of the file or directory that the next record names.
+    Extra(Extra<'a>),
     /// The list is complete.
     End {
         /// How many file numbers were used: 0 to `files - 1`.
@@ -201,6 +204,13 @@ pub enum Record<'a> {
         /// Path relative to the destination.
         path: &'a [u8],
     },
+    /// This was to be kept of a file or directory that is there, and could not be.
+    NotKept {
+        /// Path relative to the destination.
+        path: &'a [u8],
+        /// What was not.
+        what: NotKept,
+    },
     /// Every number has its result.
     Complete(Totals),
     /// Does the source have these bytes?
@@ -247,6 +257,7 @@ const LEFT_OUT: u8 = 12;
 const COUNTED: u8 = 13;
 const PRUNE: u8 = 14;
 const CHECKED: u8 = 15;
+const EXTRA: u8 = 16;
 const WANT: u8 = 32;
 const WANT_FROM: u8 = 33;
 const SKIP: u8 = 34;
@@ -256,6 +267,7 @@ const COMPLETE: u8 = 37;
 const DELETED: u8 = 38;
 const CHECK: u8 = 39;
 const RESTART: u8 = 40;
+const NOT_KEPT: u8 = 41;
 
 impl<'a> Record<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -333,6 +345,7 @@ impl<'a> Record<'a> {
             PRUNE => Self::Prune {
                 path: reader.length_prefixed(MAX_PATH)?,
             },
+            EXTRA => Self::Extra(Extra::decode(reader)?),
             END => Self::End {
                 files: reader.varint_u32()?,
                 loose: reader.varint_u32()?,
@@ -362,6 +375,10 @@ impl<'a> Record<'a> {
             }
             DELETED => Self::Deleted {
                 path: reader.length_prefixed(MAX_PATH)?,
+            },
+            NOT_KEPT => Self::NotKept {
+                path: reader.length_prefixed(MAX_PATH)?,
+                what: NotKept::from_bits(reader.u8()?),
             },
             COMPLETE => Self::Complete(Totals {
                 done: reader.varint()?,
@@ -463,6 +480,10 @@ impl<'a> Record<'a> {
                 put_varint(out, *bytes);
             }
             Self::Prune { path } => put_bytes(out, PRUNE, None, path),
+            Self::Extra(extra) => {
+                out.push(EXTRA);
+                extra.encode(out);
+            }
             Self::End { files, loose } => {
                 out.push(END);
                 put_varint(out, u64::from(*files));
@@ -478,6 +499,10 @@ impl<'a> Record<'a> {
             Self::Done { first, count } => put_run(out, DONE, *first, *count),
             Self::Failed { file, code, text } => put_failure(out, FAILED, *file, *code, text),
             Self::Deleted { path } => put_bytes(out, DELETED, None, path),
+            Self::NotKept { path, what } => {
+                put_bytes(out, NOT_KEPT, None, path);
+                out.push(what.bits());
+            }
             Self::Complete(totals) => {
                 out.push(COMPLETE);
                 for value in [totals.done, totals.skipped, totals.failed, totals.bytes] {
@@ -639,136 +664,5 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn every_kind_round_trips() {
-        let attributes = Attributes {
-            mode: 0o644,
-            mtime: -5,
-            mtime_nanos: 999_999_999,
-        };
-        let records = [
-            Record::Enter { path: b"a/b" },
-            Record::Directory {
-                path: b"a",
-                attributes,
-            },
-            Record::File {
-                file: 1,
-                name: b"n",
-                attributes,
-                size: 1 << 40,
-            },
-            Record::SmallFile {
-                file: 2,
-                name: b"m",
-                attributes,
-                content: b"hello",
-            },
-            Record::Content {
-                file: 3,
-                content: b"",
-            },
-            Record::Symlink {
-                file: 4,
-                name: b"l",
-                target: b"../x",
-            },
-            Record::Digest {
-                file: 1,
-                digest: u64::MAX,
-            },
-            Record::SourceFailed {
-                file: 9,
-                code: ErrorCode::DiskRead,
-                text: "gone",
-            },
-            Record::Part {
-                file: 5,
-                whole: 1,
-                name: b"big",
-                attributes,
-                size: 1 << 40,
-                start: 1 << 30,
-                length: 1 << 26,
-            },
-            Record::Unlisted {
-                path: b"a/pipe",
-                code: ErrorCode::DiskRead,
-                text: "a named pipe",
-            },
-            Record::LeftOut {
-                path: b"a/b.partial",
-                text: "unfinished",
-            },
-            Record::Counted {
-                files: 3,
-                bytes: 1 << 50,
-            },
-            Record::Prune { path: b"" },
-            Record::End {
-                files: 10,
-                loose: 3,
-            },
-            Record::Want { first: 0, count: 3 },
-            Record::WantFrom {
-                file: 1,
-                held: vec![0..10, 20..30],
-            },
-            Record::Skip { first: 4, count: 1 },
-            Record::Done { first: 5, count: 2 },
-            Record::Failed {
-                file: 7,
-                code: ErrorCode::NoSpace,
-                text: "full",
-            },
-            Record::Deleted { path: b"a/old" },
-            Record::Complete(Totals {
-                done: 1,
-                skipped: 2,
-                failed: 3,
-                bytes: 4,
-            }),
-            Record::Check {
-                file: 8,
-                ranges: vec![5..6, 7..1 << 50],
-                digest: 1 << 63,
-            },
-            Record::Checked {
-                file: 8,
-                agrees: true,
-            },
-            Record::Restart { file: 9 },
-        ];
-        let mut page = Vec::new();
-        records.iter().for_each(|r| r.encode(&mut page));
-        let decoded: Result<Vec<_>, _> = Records::new(&page).collect();
-        assert_eq!(decoded.as_deref(), Ok(&records[..]));
-    }
-
-    #[test]
-    fn runs_that_wrap_or_are_empty_are_refused() {
-        for run in [
-            Record::Want {
-                first: u32::MAX,
-                count: 1,
-            },
-            Record::Done { first: 3, count: 0 },
-        ] {
-            let mut page = Vec::new();
-            run.encode(&mut page);
-            assert_eq!(Records::new(&page).next(), Some(Err(Malformed::Range)));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_pages_never_panic_and_end(bytes: Vec<u8>) {
-            prop_assert!(Records::new(&bytes).count() <= bytes.len());
-        }
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ const REMOVE: u32 = 32;
 const REMOVE_BELOW: u32 = 64;
 const REMOVE_ALL: u32 = 128;
 const SKIPPED_TOO: u32 = 256;
+const SKIP_SPECIAL: u32 = 512;
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -56,6 +57,7 @@ impl From<&FileRules> for Travelling {
             (*directories == EmptyDirectories::RemoveBelow, REMOVE_BELOW),
             (*directories == EmptyDirectories::RemoveAll, REMOVE_ALL),
             (*skipped_too, SKIPPED_TOO),
+            (from.skip_special, SKIP_SPECIAL),
         ];
         Self {
             flags: flags.iter().map(|(is, bit)| u32::from(*is) * bit).sum(),
@@ -84,6 +86,7 @@ impl TryFrom<Travelling> for FileRules {
             source_base: from.source_base,
             names: from.names,
             is_list: has(LIST),
+            skip_special: has(SKIP_SPECIAL),
             after: AfterTransfer {
                 fate: match from.move_to {
                     Some(path) => SourceFate::Move(path),

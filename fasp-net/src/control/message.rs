@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use fasp_core::{DatagramCipher, ErrorCode, Rate as BitRate, RatePolicy, SessionId, TransferId};
+use fasp_core::{
+    DatagramCipher, ErrorCode, NotKept, Rate as BitRate, RatePolicy, SessionId, TransferId,
+};
 use minicbor::{Decode, Encode};
 use transfer_spec::{Direction, FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
@@ -126,6 +128,21 @@ pub struct Open {
     pub protection: ContentProtection,
 }
 
+/// Names sources of the next `Open` of this transfer, for a list that is too long for it (protocol §2.8).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Sources {
+    /// The transfer.
+    #[cbor(n(0), with = "wire::transfer_id")]
+    pub transfer_id: TransferId,
+    /// What to send, before what the `Open` names.
+    #[cbor(n(1), with = "wire::paths")]
+    pub paths: Vec<Vec<u8>>,
+    /// Paths below the destination, one for each of them; empty when they keep their names.
+    #[cbor(n(2), with = "wire::paths")]
+    pub names: Vec<Vec<u8>>,
+}
+
 /// Grants one `Open`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -178,6 +195,9 @@ pub struct Accept {
     /// What the client may not change while the session runs.
     #[cbor(n(15), with = "wire::locks", default)]
     pub locks: Locks,
+    /// What of the attributes that the client wants to be kept the server does not keep, for any file.
+    #[cbor(n(16), with = "wire::not_kept", default)]
+    pub not_kept: NotKept,
 }
 
 /// What a client may not change while a session runs.
@@ -547,6 +567,7 @@ messages! {
     13 Inquiry "Asks how the server is.",
     14 Facts "How the server is.",
     15 Ticket "What the next connection may begin with.",
+    16 Sources "Names sources of the next session.",
 }
 
 impl Message {

@@ -37,7 +37,7 @@ prop_compose! {
         ages in any::<(Option<i64>, Option<i64>)>(),
         source_base in option::of(bytes(60)),
         names in vec(bytes(60), 0..20),
-        flags in any::<[bool; 6]>(),
+        flags in any::<[bool; 7]>(),
         fate in prop_oneof![Just(SourceFate::Stay), Just(SourceFate::Remove), bytes(60).prop_map(SourceFate::Move)],
         directories in select(vec![EmptyDirectories::Stay, EmptyDirectories::RemoveBelow, EmptyDirectories::RemoveAll]),
     ) -> FileRules {
@@ -46,7 +46,7 @@ prop_compose! {
             pattern: Pattern::parse(pattern.as_bytes()).unwrap(),
         });
         let filter = Filter::new(rules.collect()).unwrap();
-        let [is_list, skipped_too, save_existing, delete_absent, dry_run, precalculate] = flags;
+        let [is_list, skipped_too, save_existing, delete_absent, dry_run, precalculate, skip_special] = flags;
         FileRules {
             filter: filter.with_ages(ages.0, ages.1),
             source_base,
@@ -57,6 +57,7 @@ prop_compose! {
             delete_absent,
             dry_run,
             precalculate,
+            skip_special,
             ..FileRules::default()
         }
     }
@@ -67,7 +68,7 @@ prop_compose! {
         ids in any::<([u8; 16], u16, u16, [u8; 32])>(),
         paths in (vec(bytes(60), 0..20), bytes(60)),
         policies in (select(Direction::ALL), select(OverwritePolicy::ALL), select(ResumePolicy::ALL), select(SymlinkPolicy::ALL)),
-        preserve in any::<(bool, bool, bool, bool)>(),
+        preserve in any::<[bool; 6]>(),
         rates in (option::of(bit_rate()), bit_rate(), option::of(policy())),
         ciphers in vec(cipher(), 0..4),
         rest in (any::<bool>(), any::<u32>(), any::<u16>()),
@@ -89,7 +90,10 @@ prop_compose! {
             overwrite: policies.1,
             resume: policies.2,
             symlinks: policies.3,
-            preserve: Preserve { times: preserve.0, mode: preserve.1, owner: preserve.2, group: preserve.3 },
+            preserve: {
+                let [times, mode, owner, group, access_time, xattrs] = preserve;
+                Preserve { times, mode, owner, group, access_time, xattrs }
+            },
             target_rate: rates.0,
             min_rate: rates.1,
             policy: rates.2,
@@ -116,6 +120,7 @@ prop_compose! {
         first_page in bytes(3000),
         address_token in option::of(any::<[u8; 8]>()),
         locks in any::<[bool; 3]>(),
+        not_kept in 0u8..32,
     ) -> Accept {
         Accept {
             transfer_id: TransferId(ids.0),
@@ -138,6 +143,7 @@ prop_compose! {
                 min: locks[1],
                 policy: locks[2],
             },
+            not_kept: NotKept::from_bits(not_kept),
         }
     }
 }
@@ -176,6 +182,20 @@ fn message() -> impl Strategy<Value = Message> {
         .into()),
         open().prop_map(Message::from),
         accept().prop_map(Message::from),
+        (
+            any::<[u8; 16]>(),
+            vec(bytes(60), 0..20),
+            vec(bytes(60), 0..20)
+        )
+            .prop_map(|(id, paths, names)| {
+                let transfer_id = TransferId(id);
+                Sources {
+                    transfer_id,
+                    paths,
+                    names,
+                }
+                .into()
+            }),
         (
             option::of(any::<[u8; 16]>()),
             any::<u16>(),

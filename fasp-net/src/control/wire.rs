@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fasp_core::{DatagramCipher, ErrorCode, Rate, RatePolicy, SessionId, TransferId};
+use fasp_core::{DatagramCipher, ErrorCode, NotKept, Rate, RatePolicy, SessionId, TransferId};
 use minicbor::{
     Decoder, Encoder,
     data::Type,
@@ -151,7 +151,9 @@ values!(preserve Preserve,
 |e, value| e.u8(u8::from(value.times)
     | u8::from(value.mode) << 1
     | u8::from(value.owner) << 2
-    | u8::from(value.group) << 3),
+    | u8::from(value.group) << 3
+    | u8::from(value.access_time) << 4
+    | u8::from(value.xattrs) << 5),
 |d| {
     let bits = d.u32()?;
     Ok(Preserve {
@@ -159,7 +161,13 @@ values!(preserve Preserve,
         mode: bits & 2 != 0,
         owner: bits & 4 != 0,
         group: bits & 8 != 0,
+        access_time: bits & 16 != 0,
+        xattrs: bits & 32 != 0,
     })
+});
+values!(not_kept NotKept, |e, value| e.u8(value.bits()), |d| {
+    let [.., bits] = d.u32()?.to_be_bytes();
+    Ok(NotKept::from_bits(bits))
 });
 values!(locks Locks,
 |e, value| e.u8(u8::from(value.target) | u8::from(value.min) << 1 | u8::from(value.policy) << 2),

@@ -257,6 +257,13 @@ impl Tree {
         self.is_new
     }
 
+    /// Returns a place beneath the root as a path relative to the destination.
+    pub(super) fn path_of<'a>(&self, place: &'a EntryPath) -> &'a [u8] {
+        let path = place.as_bytes();
+        let below = path.strip_prefix(self.base.as_bytes()).unwrap_or(path);
+        below.strip_prefix(b"/").unwrap_or(below)
+    }
+
     /// Whether the path was asked for, or lies below what was.
     fn is_allowed(&self, path: &EntryPath) -> bool {
         let Some(allowed) = &self.allowed else {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use docroot::{EntryPath, SourceFile, Suffixes};
 use fasp_core::{Attributes, ErrorCode, MAX_SMALL_FILE, Record};
-use transfer_spec::{FileRules, SymlinkPolicy};
+use transfer_spec::{FileRules, Preserve, SymlinkPolicy};
 
 use super::contents;
+use super::extras::Extras;
 use super::finisher::{Aftermath, Original};
 use super::origin::{Origin, Span};
 use super::pool::{Hand, Item, Offer, Part, Pool};
@@ -30,6 +31,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const AHEAD: usize = 8;
 /// Small files asked about and not settled, at most.
 const MAX_ASKED: usize = 32_768;
+/// Bytes of their extended attributes, at most: less than a receiver has room for.
+const MAX_ASKED_XATTRS: usize = 32 << 20;
 
 /// A page and what the session has to know about the files in it.
 #[derive(Debug, Default)]
@@ -222,6 +225,10 @@ pub(super) struct Listing {
     /// How files are protected, if they are.
     protection: Option<Protection>,
     aftermath: Option<Arc<Aftermath>>,
+    /// What is kept of files.
+    preserve: Preserve,
+    /// Bytes of extended attributes of small files that may wait to be asked for.
+    asked_xattrs: usize,
     /// The content of the small file that is being listed.
     content: Vec<u8>,
 }
@@ -249,6 +256,8 @@ impl Listing {
             has_failed: false,
             rules: Arc::default(),
             aftermath: None,
+            preserve: Preserve::default(),
+            asked_xattrs: 0,
             content: Vec::new(),
         }
     }
@@ -289,8 +298,7 @@ impl Listing {
     }
 
     /// Tells both sides of something that is not sent on purpose.
-    fn leave_out(&mut self, path: &EntryPath) {
-        let text = "it is a partial file";
+    fn leave_out(&mut self, path: &EntryPath, text: &str) {
         self.add_loose(&Record::LeftOut {
             path: path.as_bytes(),
             text,
@@ -336,19 +344,24 @@ impl Listing {
             size,
             part,
             original,
+            extras,
         } = offer;
+        let extras = extras.as_deref();
+        self.make_room(extras)?;
         if let Some(part) = part {
+            self.enter(&path);
+            self.add_extras(extras);
             self.list_part(&path, attributes, size, origin, part, original);
             return Ok(());
         }
         if size > MAX_SMALL_FILE {
-            let file = self.list(&path, attributes, size, original);
+            let file = self.list(&path, attributes, size, original, extras);
             self.current.blocks.push((file, origin, size, None));
             return Ok(());
         }
         if self.asks_first {
-            self.wait_for_room();
-            let file = self.list(&path, attributes, size, original);
+            self.wait_for_room(extras);
+            let file = self.list(&path, attributes, size, original, extras);
             // Nobody asks for the content of an empty file, so nothing would take it out again.
             if size > 0 {
                 lock(&self.asked).insert(file, (origin, size));
@@ -361,6 +374,7 @@ impl Listing {
                     self.close_page()?;
                 }
                 self.enter(&path);
+                self.add_extras(extras);
                 let file = self.number(&path, size, original);
                 let name = path.file_name().unwrap_or_default();
                 Record::SmallFile {
@@ -383,8 +397,10 @@ impl Listing {
         attributes: Attributes,
         size: u64,
         original: Option<Box<Original>>,
+        extras: Option<&Extras>,
     ) -> u32 {
         self.enter(path);
+        self.add_extras(extras);
         let file = self.number(path, size, original);
         let name = path.file_name().unwrap_or_default();
         let record = Record::File {
@@ -397,7 +413,28 @@ impl Listing {
         file
     }
 
-    /// Names a part of a file; the part at the start stands for the whole file (protocol §13.4).
+    /// Closes the page if what is kept of the next file or directory would make it too large. The first page travels in
+    /// a message that may be short.
+    fn make_room(&mut self, extras: Option<&Extras>) -> Result<(), Gone> {
+        let limit = match self.may_proceed {
+            Some(_) => FIRST_PAGE,
+            None => 2 * PAGE,
+        };
+        let bytes = extras.map_or(0, Extras::bytes);
+        if bytes > 0 && self.current.page.len() + bytes > limit {
+            self.close_page()?;
+        }
+        Ok(())
+    }
+
+    /// Says what else is kept of the file or directory that the next record names.
+    fn add_extras(&mut self, extras: Option<&Extras>) {
+        if let Some(extras) = extras {
+            extras.encode(&mut self.current.page);
+        }
+    }
+
+    /// Names a part of a file, whose directory the page is in; the part at the start stands for the whole file (protocol §13.4).
     fn list_part(
         &mut self,
         path: &EntryPath,
@@ -412,7 +449,6 @@ impl Listing {
             length,
             span,
         } = part;
-        self.enter(path);
         let start = span.start;
         let file = if start == 0 {
             self.number(path, size, original)
@@ -488,14 +524,21 @@ impl Listing {
     }
 
     /// Waits until the receiver has settled enough of the files it was asked about.
-    fn wait_for_room(&mut self) {
-        if lock(&self.asked).len() < MAX_ASKED {
-            return;
+    fn wait_for_room(&mut self, extras: Option<&Extras>) {
+        self.asked_xattrs += extras.map_or(0, Extras::bytes);
+        let waiting = match self.asked_xattrs > MAX_ASKED_XATTRS {
+            // How many of them are left is not known, unless none is.
+            true => 1,
+            false if lock(&self.asked).len() < MAX_ASKED => return,
+            false => MAX_ASKED / 2,
+        };
+        if waiting == 1 {
+            self.asked_xattrs = 0;
         }
         if self.close_page().is_err() {
             return;
         }
-        while lock(&self.asked).len() >= MAX_ASKED / 2 && Arc::strong_count(&self.asked) > 2 {
+        while lock(&self.asked).len() >= waiting && Arc::strong_count(&self.asked) > 2 {
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -18,6 +18,7 @@ mod decryption;
 mod destination;
 mod driver;
 mod envelope;
+mod extras;
 mod faux;
 mod finisher;
 mod first;

@@ -10,6 +10,7 @@ use docroot::EntryPath;
 use fasp_core::{Attributes, MAX_SMALL_FILE};
 use transfer_spec::{FileRules, SymlinkPolicy};
 
+use super::extras::Extras;
 use super::finisher::{Aftermath, Original};
 use super::lister::{Gone, Listed, Listing};
 use super::origin::{Origin, Span};
@@ -70,6 +71,8 @@ pub(super) struct Offer {
     pub(super) part: Option<Part>,
     /// What it is made of, if something is to be done with it when it has arrived.
     pub(super) original: Option<Box<Original>>,
+    /// What else is kept of it.
+    pub(super) extras: Option<Arc<Extras>>,
 }
 
 impl Offer {
@@ -82,6 +85,7 @@ impl Offer {
             size,
             part: None,
             original: None,
+            extras: None,
         }
     }
 }
@@ -235,6 +239,7 @@ impl Pool {
             let next = span.behind(length);
             self.put_one(Offer {
                 origin: offer.origin.clone(),
+                extras: offer.extras.clone(),
                 path: offer.path.clone(),
                 // The part at the start stands for the file (protocol §13.4).
                 original: offer.original.clone().filter(|_| span.start == 0),

@@ -320,6 +320,10 @@ impl ReceiverProgram {
                 reporter.deleted(&path);
                 session.reply(&Record::Deleted { path: &path });
             }
+            StorageEvent::NotKept { path, what } => {
+                reporter.not_kept(&path, what);
+                session.reply(&Record::NotKept { path: &path, what });
+            }
             StorageEvent::Settled(settled) => self.on_settled(session, reporter, settled),
             StorageEvent::Missing { path, code, text } => match code {
                 Some(code) => reporter.failed(ShownText::from_bytes(&path), code, &text),

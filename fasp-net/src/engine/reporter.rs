@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use fasp_core::session::Statistics;
-use fasp_core::{ErrorCode, RateLimits};
+use fasp_core::{ErrorCode, NotKept, RateLimits};
 
 use super::command::{Finish, Report};
 use crate::event::{Event, FileFailure, Outcome, PlannedAction, ShownText, Totals};
@@ -122,6 +122,15 @@ impl Reporter {
                 size: None,
             },
             false => Event::FileDeleted { path },
+        }));
+    }
+
+    /// Something that is there lacks what was to be kept of it.
+    pub(super) fn not_kept(&mut self, path: &[u8], what: NotKept) {
+        self.outcome.not_kept.add(what);
+        self.send(Report::Event(Event::NotKept {
+            path: ShownText::from_bytes(path),
+            what: what.into(),
         }));
     }
 

@@ -261,6 +261,7 @@ impl SenderProgram {
                 }
             }
             Event::Deleted { path } => reporter.deleted(&path),
+            Event::NotKept { path, what } => reporter.not_kept(&path, what),
             _ => {}
         }
     }

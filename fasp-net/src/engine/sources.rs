@@ -4,7 +4,7 @@ use std::{os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 use docroot::{Docroot, EntryPath, LinkRule, Suffixes};
 use fasp_core::ErrorCode;
-use transfer_spec::{Faux, FauxSource, FileRules, Location, PlaceError, place_of};
+use transfer_spec::{Faux, FauxSource, FileRules, Location, PlaceError, Preserve, place_of};
 
 use super::finisher::Aftermath;
 use super::sealed::Protection;
@@ -42,6 +42,8 @@ pub struct Sources {
     pub(crate) unfinished: Option<Suffixes>,
     /// How they are protected, if they are.
     protection: Option<Protection>,
+    /// What is kept of them.
+    preserve: Preserve,
 }
 
 impl Sources {
@@ -73,6 +75,7 @@ impl Sources {
                 aftermath: None,
                 unfinished: None,
                 protection: None,
+                preserve: Preserve::default(),
             })
         }
     }
@@ -85,6 +88,20 @@ impl Sources {
         self.rules = Arc::new(rules.clone());
         self.aftermath = Aftermath::local(&self.rules)?;
         Ok(self)
+    }
+
+    /// Sets what is kept of them. Extended attributes would leave as they are, so protected files leave without.
+    pub(crate) fn keeping(self, preserve: Preserve) -> Self {
+        let xattrs = preserve.xattrs && self.protection.is_none();
+        Self {
+            preserve: Preserve { xattrs, ..preserve },
+            ..self
+        }
+    }
+
+    /// What is kept of them.
+    pub(crate) const fn preserve(&self) -> Preserve {
+        self.preserve
     }
 
     /// Sets how unfinished files end.
@@ -132,6 +149,7 @@ impl Sources {
         Ok(Self {
             unfinished: None,
             protection: None,
+            preserve: Preserve::default(),
             items: Self::new(items)?.items,
             aftermath: Aftermath::beneath(&rules, root)?,
             rules,

@@ -100,6 +100,10 @@ pub struct FileGrant {
     pub may_create_links: bool,
     /// Modification times are kept; `None` leaves it to the client.
     pub keep_times: Option<bool>,
+    /// Clients may say to whom what they send belongs: owner and group. The system decides whether this process may do it.
+    pub keep_owner: bool,
+    /// Extended attributes may be kept, and sent.
+    pub keep_xattrs: bool,
     /// The checksum that this side tells of every file.
     pub checksum: FileChecksum,
     /// How received files and directories come to be.
@@ -113,6 +117,8 @@ impl Default for FileGrant {
             may_follow_links: true,
             may_create_links: true,
             keep_times: None,
+            keep_owner: false,
+            keep_xattrs: true,
             checksum: FileChecksum::None,
             creation: Creation::default(),
         }

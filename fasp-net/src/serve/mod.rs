@@ -24,6 +24,7 @@ use running::{Place, abort};
 
 use crate::control::message::{self, BindingKind};
 use crate::control::resume::Issuer;
+use crate::control::source_pages::{Announced, ListRoom};
 use crate::control::ssh::server::{Accepted, UserHandle};
 use crate::control::{Control, ControlSender, Message};
 use crate::engine::{Command, Finish, Handle, Report};
@@ -99,6 +100,8 @@ pub struct Context {
     pub access: Arc<dyn Access>,
     /// The sessions that run, for those who want to end them.
     pub sessions: RunningSessions,
+    /// What the lists of sources of all clients take.
+    lists: ListRoom,
 }
 
 impl Context {
@@ -108,6 +111,7 @@ impl Context {
             port,
             access,
             sessions: RunningSessions::default(),
+            lists: ListRoom::default(),
         }
     }
 }
@@ -142,6 +146,7 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
     let (told, mut hears) = mpsc::unbounded_channel();
     let mut sessions: BTreeMap<u64, Running> = BTreeMap::new();
     let mut joints = Joints::default();
+    let mut announced = Announced::default();
     sender.send(transfer::hello()).await?;
     let result = loop {
         let message = tokio::select! {
@@ -169,11 +174,18 @@ pub async fn serve(context: Context, client: Client, control: Control) -> Result
                     break Err(error);
                 }
             }
-            Ok(Some(Message::Open(open))) => {
+            Ok(Some(Message::Sources(sources))) => {
+                if let Err(error) = announced.add(&context.lists, sources) {
+                    sender.send(refuse_connection(&error)).await?;
+                    break Err(error);
+                }
+            }
+            Ok(Some(Message::Open(mut open))) => {
+                let list = announced.complete(&mut open);
                 let (transfer_id, session_index) = (open.transfer_id, open.session_index);
                 let opening = Opening::of(&open);
                 let opened = match joints.find(&open) {
-                    Ok(joint) => open::open(&context, &client, open, joint).await,
+                    Ok(joint) => open::open(&context, &client, open, joint, list).await,
                     Err(refusal) => Err(refusal),
                 };
                 match opened {

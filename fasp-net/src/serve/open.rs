@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fasp_core::{
-    AddressToken, DatagramCipher, ErrorCode, KeyMaterial, Rate, RateLimits, Role, SessionConfig,
-    SessionId, Side,
+    AddressToken, DatagramCipher, ErrorCode, KeyMaterial, NotKept, Rate, RateLimits, Role,
+    SessionConfig, SessionId, Side,
 };
 use transfer_spec::{Direction, FileChecksum, FileRules, Filter, Preserve, SymlinkPolicy};
 use zeroize::Zeroizing;
 
 use super::joint::{Joint, Seat};
-use super::{Client, Context, Grant, Observer, Refusal};
+use super::{Client, Context, FileGrant, Grant, Observer, Refusal};
 use crate::control::message::{Accept, BindingKind, ContentProtection, Open};
+use crate::control::source_pages::Charge;
 use crate::engine::{
     self, Assembly, Destination, FirstPage, Handle, Lister, Pool, ReceiverOptions, Rules,
     SenderOptions, Sources, Spawn, Split, Work, promised, wanted_at_once,
@@ -35,10 +36,12 @@ pub(super) async fn open(
     client: &Arc<Client>,
     open: Open,
     joint: Option<Joint>,
+    list: Option<Charge>,
 ) -> Result<Opened, Refusal> {
     let (context, client) = (context.clone(), Arc::clone(client));
     // Looking at files and verifying accounts may block.
-    let task = tokio::task::spawn_blocking(move || open_blocking(&context, &client, open, joint));
+    let task =
+        tokio::task::spawn_blocking(move || open_blocking(&context, &client, open, joint, list));
     task.await.unwrap_or_else(|_| {
         Err(Refusal::new(
             ErrorCode::Internal,
@@ -52,9 +55,14 @@ fn open_blocking(
     client: &Client,
     mut open: Open,
     joint: Option<Joint>,
+    list: Option<Charge>,
 ) -> Result<Opened, Refusal> {
     check_sessions(&open)?;
-    let (grant, observer) = context.access.session(client, &open)?;
+    let (mut grant, observer) = context.access.session(client, &open)?;
+    if list.is_some() {
+        // The room of the list is held as long as the session's place.
+        grant.place = Some(Arc::new((grant.place.take(), list)));
+    }
     check_deletion(&grant, &open)?;
     let cipher = choose_cipher(&grant, &open)?;
     amend(&grant, &mut open)?;
@@ -135,6 +143,7 @@ fn open_blocking(
         first_page,
         address_token: address_token.map(|token| token.token),
         locks: grant.rates.locks(),
+        not_kept: refused(&grant, &open),
     };
     Ok(Opened {
         id: session_id,
@@ -262,6 +271,39 @@ fn join(grant: &Grant, open: &Open, joint: Joint) -> Result<Begun, Refusal> {
     })
 }
 
+/// What is kept of files. What is read of them for a download is not the server's to give away.
+fn granted(grant: &Grant, direction: Direction, asked: Preserve) -> Preserve {
+    let FileGrant {
+        keep_times,
+        keep_owner,
+        keep_xattrs,
+        ..
+    } = grant.files;
+    let may_own = keep_owner || direction == Direction::Download;
+    Preserve {
+        times: keep_times.unwrap_or(asked.times),
+        access_time: asked.access_time && keep_times != Some(false),
+        mode: asked.mode,
+        owner: asked.owner && may_own,
+        group: asked.group && may_own,
+        xattrs: asked.xattrs && keep_xattrs,
+    }
+}
+
+/// What the client asks for and no file gets, so that it is told once. It knows about modification times, which nobody
+/// asked for in particular.
+fn refused(grant: &Grant, open: &Open) -> NotKept {
+    let asked = open.preserve;
+    let granted = granted(grant, open.direction, asked);
+    NotKept {
+        times: asked.access_time && !granted.access_time,
+        mode: false,
+        owner: asked.owner && !granted.owner,
+        group: asked.group && !granted.group,
+        xattrs: asked.xattrs && !granted.xattrs,
+    }
+}
+
 fn rules(grant: &Grant, open: &Open) -> Rules {
     let Open {
         overwrite,
@@ -275,10 +317,7 @@ fn rules(grant: &Grant, open: &Open) -> Rules {
         overwrite,
         may_overwrite: files.may_overwrite,
         resume,
-        preserve: Preserve {
-            times: files.keep_times.unwrap_or(preserve.times),
-            ..preserve
-        },
+        preserve: granted(grant, Direction::Upload, preserve),
         symlinks: match files.may_create_links {
             true => symlinks,
             false => SymlinkPolicy::Skip,
@@ -334,7 +373,11 @@ fn begin(grant: &Grant, open: &mut Open, is_proven: bool) -> Result<Begun, Refus
         }
         Direction::Download => {
             let rules = open.files.take().unwrap_or_default();
-            let sources = Sources::beneath(&grant.root, &open.sources, &rules)?;
+            let sources = Sources::beneath(&grant.root, &open.sources, &rules)?.keeping(granted(
+                grant,
+                open.direction,
+                open.preserve,
+            ));
             let split = Split {
                 threshold: open.split_threshold.unwrap_or(0),
                 sessions: open.session_count,

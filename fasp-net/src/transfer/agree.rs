@@ -18,7 +18,7 @@ use crate::Error;
 use crate::control::message::{Accept, BindingKind, Hello, Open, VERSION};
 use crate::control::resume::dial::{Dialled, Keeper, Presented};
 use crate::control::ssh::client::Connection;
-use crate::control::{Control, ControlReceiver, Message, message};
+use crate::control::{Control, ControlReceiver, Message, message, source_pages};
 use crate::engine::{
     self, Assembly, Destination, FirstPage, Handle, Listed, Lister, Pool, PoolOwner, Protection,
     ReceiverOptions, Rules, SenderOptions, Spawn, Split, Work,
@@ -169,7 +169,11 @@ impl Asked {
     /// `Hello` and `Open`, which leave together.
     fn frames(&self) -> Result<Vec<u8>, Error> {
         let mut frames = Message::from(hello()).to_frame()?;
-        frames.extend(Message::from(self.open.clone()).to_frame()?);
+        let mut open = self.open.clone();
+        for sources in source_pages::take_out(&mut open) {
+            frames.extend(Message::from(sources).to_frame()?);
+        }
+        frames.extend(Message::from(open).to_frame()?);
         Ok(frames)
     }
 }
@@ -265,6 +269,15 @@ fn told(options: &TransferOptions, accept: &Accept) -> Vec<String> {
             rate => format!("the server limits the minimum rate to {rate}"),
         });
     }
+    notices.extend(accept.not_kept.names().map(|name| {
+        let what = match name {
+            "owner" => "to whom files belong",
+            "group" => "the group of files",
+            "xattrs" => "extended attributes",
+            other => other,
+        };
+        format!("the server does not keep {what}")
+    }));
     notices
 }
 
@@ -292,7 +305,8 @@ impl Plan {
             } => {
                 let sources = sources
                     .under(&options.files)?
-                    .leaving_out(&options.suffixes);
+                    .leaving_out(&options.suffixes)
+                    .keeping(options.preserve);
                 let split = Split {
                     threshold: options.split_from(),
                     sessions: options.sessions.most().into(),

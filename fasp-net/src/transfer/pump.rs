@@ -278,13 +278,9 @@ impl Pump {
             ..
         } = self.started;
         let target = target_rate_kbps.into_iter().chain(rate_cap_kbps).min();
-        let limited_by = match target {
-            Some(target) if rate.kbps() >= target * 95 / 100 => LimitedBy::Target,
-            _ if storage_holds_up && self.is_upload => LimitedBy::RemoteDisk,
-            _ if storage_holds_up => LimitedBy::LocalDisk,
-            _ if elapsed < rtt * 10 => LimitedBy::StartUp,
-            _ => LimitedBy::Network,
-        };
+        let is_at_target = target.is_some_and(|target| rate.kbps() >= target * 95 / 100);
+        let is_starting = elapsed < rtt * 10;
+        let limited_by = limit(is_at_target, storage_holds_up, self.is_upload, is_starting);
         Progress {
             bytes_done: moved + figures.held,
             resumed_bytes: figures.held,
@@ -303,6 +299,22 @@ impl Pump {
             limited_by,
             elapsed_ms: elapsed.as_millis() as u64,
         }
+    }
+}
+
+/// What keeps a transfer from going faster.
+fn limit(
+    is_at_target: bool,
+    storage_holds_up: bool,
+    is_upload: bool,
+    is_starting: bool,
+) -> LimitedBy {
+    match (storage_holds_up, is_upload) {
+        _ if is_at_target => LimitedBy::Target,
+        (true, true) => LimitedBy::RemoteDisk,
+        (true, false) => LimitedBy::LocalDisk,
+        (false, _) if is_starting => LimitedBy::StartUp,
+        (false, _) => LimitedBy::Network,
     }
 }
 
@@ -376,4 +388,34 @@ fn kbps(bytes: u64, time: Duration) -> u64 {
         .saturating_mul(8)
         .checked_div(time.as_millis() as u64)
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also F31: a disk that is slower than the network is named, on the side where it is.
+    #[test]
+    fn f31_the_disk_that_holds_data_up_is_named() {
+        let tally = |storage_limit| Tally {
+            session: SessionId(1),
+            totals: Totals::default(),
+            statistics: Statistics {
+                storage_limit,
+                ..Statistics::default()
+            },
+            remote: None,
+            finish: None,
+        };
+        let slow = [tally(None), tally(Some(Rate::from_mbps(8)))];
+        for (is_upload, named) in [(true, LimitedBy::RemoteDisk), (false, LimitedBy::LocalDisk)] {
+            let holds_up = Figures::of(&slow, is_upload).storage_holds_up;
+            assert!(holds_up);
+            assert_eq!(limit(false, holds_up, is_upload, true), named);
+            assert_eq!(limit(true, holds_up, is_upload, true), LimitedBy::Target);
+            assert!(!Figures::of(&slow[..1], is_upload).storage_holds_up);
+            assert_eq!(limit(false, false, is_upload, true), LimitedBy::StartUp);
+            assert_eq!(limit(false, false, is_upload, false), LimitedBy::Network);
+        }
+    }
 }

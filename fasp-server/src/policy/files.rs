@@ -5,13 +5,13 @@ use fasp_net::serve::{Creation, FileGrant, ModeGrant, Refusal};
 
 use transfer_spec::filter::{Filter, FilterAction, FilterRule, Pattern};
 
-use super::{misconfigured, person::group_id};
+use super::{Defaults, misconfigured, person::group_id};
 use crate::users::User;
 
 /// The group that leaves it to the directory.
 const LEAVE_ALONE: &str = "-";
 
-pub(super) fn grant(files: &Files, user: &User) -> Result<FileGrant, Refusal> {
+pub(super) fn grant(files: &Files, user: &User, defaults: &Defaults) -> Result<FileGrant, Refusal> {
     let links = files.symlinks.value;
     let group = match files.group.value.as_deref() {
         None | Some(LEAVE_ALONE) => None,
@@ -25,6 +25,11 @@ pub(super) fn grant(files: &Files, user: &User) -> Result<FileGrant, Refusal> {
         may_follow_links: links.follow,
         may_create_links: links.create,
         keep_times: files.keep_times.value,
+        keep_owner: defaults.keeps_owners,
+        keep_xattrs: match files.xattrs.said().and_then(Option::as_deref) {
+            None | Some("" | "native") => true,
+            Some(_) => false,
+        },
         checksum: files
             .checksum
             .value

@@ -54,6 +54,8 @@ pub(crate) enum Wish {
 pub(crate) struct Defaults {
     pub(crate) fixed_cap: Option<Rate>,
     pub(crate) ciphers: Vec<DatagramCipher>,
+    /// Clients may say to whom what they send belongs.
+    pub(crate) keeps_owners: bool,
     /// Where an account has its files for which nobody names a directory; `None` gives it none (rule P-1).
     pub(crate) root: Option<PathBuf>,
 }
@@ -180,7 +182,7 @@ impl Policy {
             root,
             rates: rates::rules(bandwidth, user, defaults.fixed_cap),
             ciphers: protection::ciphers(&effective.encryption, &defaults.ciphers)?,
-            files: files::grant(&effective.files, user)?,
+            files: files::grant(&effective.files, user, defaults)?,
             filter: filter.rules().to_vec(),
             data_timeout: limited(effective.timeouts.session.said()),
             hello_timeout: limited(effective.timeouts.connection.said()),
@@ -200,7 +202,10 @@ impl Policy {
             root: RootPlan::of_account(user, defaults)?,
             rates: rates::of_account(user, defaults.fixed_cap),
             ciphers: defaults.ciphers.clone(),
-            files: FileGrant::default(),
+            files: FileGrant {
+                keep_owner: defaults.keeps_owners,
+                ..FileGrant::default()
+            },
             filter: Vec::new(),
             data_timeout: None,
             hello_timeout: None,

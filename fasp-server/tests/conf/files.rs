@@ -242,6 +242,41 @@ async fn times_are_kept_or_not_as_the_file_says() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn extended_attributes_are_kept_and_sent_only_where_the_file_does_not_say_none() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+
+    let bed = Bed::new().await;
+    let path = bed.file("f", 10);
+    if setxattr(&path, "user.a", b"1", XattrFlags::empty()).is_err() {
+        // A file system without them.
+        return;
+    }
+    let options = TransferOptions {
+        preserve: Preserve {
+            xattrs: true,
+            ..Preserve::default()
+        },
+        overwrite: OverwritePolicy::Always,
+        ..usual()
+    };
+    for (word, is_kept) in [("none", false), ("metafile", false), ("native", true)] {
+        bed.configure(&[&format!("set_node_data;preserve_xattrs,{word}")])
+            .await;
+        let told = "the server does not keep extended attributes".to_owned();
+        let up = bed.run(LEA, bed.upload_job(&["f"], "/"), &options).await;
+        assert_eq!(up.notices().contains(&told), !is_kept, "{word}");
+        up.done();
+        let has = |name| getxattr(bed.path(name), "user.a", &mut [0; 9]).is_ok();
+        assert_eq!(has("root/f"), is_kept, "{word}");
+        setxattr(bed.path("root/f"), "user.a", b"1", XattrFlags::empty()).unwrap();
+        let down = bed.run(LEA, bed.download_job(&["f"]), &options).await;
+        assert_eq!(down.notices().contains(&told), !is_kept, "{word}");
+        down.done();
+        assert_eq!(has("back/f"), is_kept, "{word}");
+    }
+}
+
 /// The one receipt; the client has its result before the server has written everything down.
 async fn receipt(bed: &Bed) -> String {
     loop {

@@ -144,6 +144,10 @@ const SHOWN: &[(&str, &str)] = &[
         "times_are_kept_or_not_as_the_file_says",
     ),
     (
+        "default preserve_xattrs",
+        "extended_attributes_are_kept_and_sent_only_where_the_file_does_not_say_none",
+    ),
+    (
         "default replace_illegal_chars",
         "f83_characters_that_the_target_refuses_are_replaced",
     ),

@@ -50,9 +50,8 @@ impl Encrypt<'_> {
             output,
             metadata: Metadata {
                 mtime: Some(attributes.mtime),
-                atime: None,
                 mode: Some(attributes.mode),
-                group: None,
+                ..Metadata::default()
             },
         })
     }

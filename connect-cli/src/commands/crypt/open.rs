@@ -104,9 +104,8 @@ impl Envelope {
         let attributes = self.source.attributes();
         Metadata {
             mtime: Some(attributes.mtime),
-            atime: None,
             mode: Some(attributes.mode),
-            group: None,
+            ..Metadata::default()
         }
     }
 

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docroot::{Entry, EntryPath, FileKind, LinkRule, SourceFile, Suffixes, WalkOptions};
+use docroot::{
+    Entry, EntryError, EntryPath, FileKind, LinkRule, SourceFile, Suffixes, WalkOptions,
+};
 use fasp_core::{Attributes, Record};
 use transfer_spec::{FauxSource, FileChecksum, SymlinkPolicy};
 
 use super::{Gone, Listing, Out};
+use crate::engine::extras::Extras;
 use crate::engine::faux::Content;
 use crate::engine::finisher::Original;
 use crate::engine::origin::{Located, Origin};
@@ -21,6 +24,7 @@ impl Listing {
         self.unfinished.clone_from(&sources.unfinished);
         self.aftermath = sources.aftermath.clone();
         self.protection = sources.protection().cloned();
+        self.preserve = sources.preserve();
         if self.rules.precalculate {
             self.count(sources);
         }
@@ -95,11 +99,24 @@ impl Listing {
                     }
                 }
                 Err(error) if self.leaves_out(&error.path, &name) => {}
-                Err(error) => self.fail(&error.path, &error.error),
+                Err(error) => self.fail_or_leave_out(source, &error),
             }
             self.close_full_page()?;
         }
         Ok(())
+    }
+
+    /// Something cannot be sent: it failed, unless it is of a kind that is to be left out.
+    fn fail_or_leave_out(&mut self, source: &Found, error: &EntryError) {
+        if let (true, docroot::Error::NotRegular(kind)) = (self.rules.skip_special, &error.error) {
+            let place = EntryPath::parse(&error.path)
+                .ok()
+                .and_then(|path| source.place.join(&path.strip_prefix(&source.path)?).ok());
+            if let Some(place) = place {
+                return self.leave_out(&place, &format!("it is a {kind}"));
+            }
+        }
+        self.fail(&error.path, &error.error);
     }
 
     fn walk_options(&self) -> WalkOptions {
@@ -264,12 +281,19 @@ impl Listing {
         let is_first = entry.path == source.path;
         let suffixes = self.unfinished(source);
         if suffixes.is_unfinished(name) || (is_first && path.is_reserved(suffixes)) {
-            self.leave_out(&path);
+            self.leave_out(&path, "it is a partial file");
             return Ok(false);
         }
         let attributes = attributes(entry);
+        let rule = match self.symlinks {
+            SymlinkPolicy::Follow => LinkRule::FollowBeneath,
+            _ => LinkRule::Refuse,
+        };
+        let extras = Extras::of(self.preserve, &source.root, entry, rule);
         match entry.kind() {
             FileKind::Directory => {
+                self.make_room(extras.as_deref())?;
+                self.add_extras(extras.as_deref());
                 self.add_loose(&Record::Directory {
                     path: path.as_bytes(),
                     attributes,
@@ -301,10 +325,7 @@ impl Listing {
                 let located = Located {
                     root: source.held.clone(),
                     path: entry.path.clone(),
-                    rule: match self.symlinks {
-                        SymlinkPolicy::Follow => LinkRule::FollowBeneath,
-                        _ => LinkRule::Refuse,
-                    },
+                    rule,
                 };
                 let original = self.original(source, entry, &path);
                 let Some((origin, path, size)) = self.leaving(located, entry, path) else {
@@ -312,6 +333,7 @@ impl Listing {
                 };
                 let offer = Offer {
                     original,
+                    extras,
                     ..Offer::new(origin, path, attributes, size)
                 };
                 self.offer(offer, opened)?;

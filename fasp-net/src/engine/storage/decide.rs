@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use docroot::{
     Dir, EntryPath, Existing, FileKind, LinkRule, MAX_PATH, Metadata, SourceFile, Timestamp,
 };
-use fasp_core::{Attributes, MAX_SMALL_FILE};
+use fasp_core::{Attributes, Extra, MAX_SMALL_FILE, NotKept};
 use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 use self::envelope::Envelope;
@@ -17,6 +17,7 @@ use super::prune::Prune;
 use super::{Rules, Voice};
 use crate::engine::decryption::plain_name;
 use crate::engine::destination::Destination;
+use crate::engine::extras::{Room, Wished};
 use crate::serve::ModeGrant;
 
 /// Directories kept open.
@@ -82,6 +83,9 @@ pub(super) struct Decider {
     links: Vec<Link>,
     prune: Option<Prune>,
     directories: Vec<(EntryPath, Metadata)>,
+    /// What else is to be kept of the file or directory that comes next.
+    wished: Wished,
+    room: Room,
     /// Directories that were looked through for what killed processes left, and those that have some.
     looked_through: HashSet<EntryPath>,
     littered: Vec<EntryPath>,
@@ -144,9 +148,25 @@ impl Decider {
             last: None,
             links: Vec::new(),
             directories: Vec::new(),
+            wished: Wished::default(),
+            room: Room::default(),
             looked_through: HashSet::new(),
             littered: Vec::new(),
         }
+    }
+
+    /// Takes what else is to be kept of the file or directory that comes next.
+    pub(super) fn wish(&mut self, extra: &Extra<'_>) {
+        self.wished = Wished::new(self.rules.preserve, extra, &self.room);
+    }
+
+    pub(super) fn forget_wish(&mut self) {
+        self.wished = Wished::default();
+    }
+
+    /// What of it is known not to be kept before anything was tried.
+    pub(super) fn lost(&self) -> NotKept {
+        self.wished.lost
     }
 
     /// Decides about a file.
@@ -269,29 +289,38 @@ impl Decider {
         });
     }
 
-    /// Makes a directory; its own times and mode wait for the end.
-    pub(super) fn directory(&mut self, path: &[u8], attributes: Attributes) {
+    /// Makes a directory; its own times, mode and owner wait for the end. Returns what is known not to be kept.
+    pub(super) fn directory(&mut self, path: &[u8], attributes: Attributes) -> NotKept {
         self.note(path);
         if self.rules.files.dry_run {
-            return;
+            return NotKept::default();
         }
         let Destination::Tree(tree) = &self.destination else {
-            return;
+            return NotKept::default();
+        };
+        let modes = self.rules.creation.directory_mode;
+        let mut metadata = self.metadata(attributes, modes);
+        // At once, so that nothing large waits.
+        let xattrs = Metadata {
+            xattrs: std::mem::take(&mut metadata.xattrs),
+            ..Metadata::default()
         };
         let created = tree.place(path).and_then(|path| {
-            tree.root().create_dirs(&path, DIRECTORY_MODE)?;
-            Ok(path)
+            let dir = tree.root().create_dirs(&path, DIRECTORY_MODE)?;
+            Ok((path, dir.set_metadata(&xattrs)?))
         });
         match created {
-            Ok(path) => {
-                let modes = self.rules.creation.directory_mode;
-                let metadata = self.metadata(attributes, modes);
+            Ok((path, lost)) => {
                 if metadata != Metadata::default() {
                     self.directories.push((path, metadata));
                 }
+                lost.or(self.wished.lost)
             }
             // What belongs inside will fail with the same error, file by file.
-            Err(error) => tracing::debug!(%error, "directory not created"),
+            Err(error) => {
+                tracing::debug!(%error, "directory not created");
+                NotKept::default()
+            }
         }
     }
 
@@ -340,7 +369,7 @@ impl Decider {
     }
 
     /// Gives the directories the times and modes that they should have.
-    pub(super) fn finish_directories(&mut self) {
+    pub(super) fn finish_directories(&mut self, voice: &Voice) {
         // Deepest first: setting a parent's times must come after its last change.
         let mut directories = std::mem::take(&mut self.directories);
         let Destination::Tree(tree) = &self.destination else {
@@ -352,8 +381,16 @@ impl Decider {
                 .root()
                 .dir(&path)
                 .and_then(|dir| dir.set_metadata(&metadata));
-            if let Err(error) = applied {
-                tracing::debug!(%error, "directory attributes not kept");
+            match applied {
+                // Times that are kept anyway: of a directory nothing depends on them, and it may be somebody else's.
+                Ok(lost) => voice.not_kept(
+                    tree.path_of(&path),
+                    NotKept {
+                        times: lost.times && metadata.atime.is_some(),
+                        ..lost
+                    },
+                ),
+                Err(error) => tracing::debug!(%error, "directory attributes not kept"),
             }
         }
     }
@@ -458,7 +495,8 @@ impl Decider {
         }
     }
 
-    fn note(&mut self, path: &[u8]) {
+    /// The source has something of this name, so that it is not deleted.
+    pub(super) fn note(&mut self, path: &[u8]) {
         if let Some(prune) = &mut self.prune {
             prune.note(path);
         }
@@ -484,13 +522,15 @@ impl Decider {
             seconds: attributes.mtime,
             nanos: attributes.mtime_nanos,
         };
-        Metadata {
+        let mut metadata = Metadata {
             mtime: times.then_some(mtime),
-            atime: None,
             mode: modes
                 .bits(attributes.mode)
                 .or_else(|| mode.then_some(attributes.mode)),
             group: self.rules.creation.group,
-        }
+            ..Metadata::default()
+        };
+        self.wished.add_to(&mut metadata);
+        metadata
     }
 }

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
+use fasp_core::{Attributes, BlockWrite, ErrorCode, NotKept, Record, Records};
 use transfer_spec::{FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 pub(crate) use self::assembly::Assembly;
@@ -119,6 +119,8 @@ pub(super) enum StorageEvent {
     },
     /// What the list will name, counted beforehand.
     Counted { files: u64, bytes: u64 },
+    /// Something that is there lacks what was to be kept of it.
+    NotKept { path: Vec<u8>, what: NotKept },
     /// Something that the list does not name is gone.
     Deleted { path: Vec<u8> },
     /// Results.
@@ -236,6 +238,13 @@ impl Voice {
 
     fn settle(&self, settled: Settled) {
         self.tell(StorageEvent::Settled(vec![settled]));
+    }
+
+    fn not_kept(&self, path: &[u8], what: NotKept) {
+        if !what.is_nothing() {
+            let path = path.to_vec();
+            self.tell(StorageEvent::NotKept { path, what });
+        }
     }
 }
 
@@ -373,6 +382,10 @@ impl Storage {
             };
             match &record {
                 Record::Enter { path } => entered = path,
+                Record::Extra(extra) => {
+                    self.decider.wish(extra);
+                    continue;
+                }
                 Record::File { size, .. } | Record::Part { size, start: 0, .. } => {
                     listed.add(1, *size);
                 }
@@ -385,7 +398,9 @@ impl Storage {
                 | Record::Prune { .. } => loose += 1,
                 _ => {}
             }
-            match self.on_record(record, entered) {
+            let handled = self.on_record(record, entered);
+            self.decider.forget_wish();
+            match handled {
                 Some(Ok(())) => {}
                 Some(Err((file, path, error))) => {
                     self.settled.push(Settled::failed(file, path, &error));
@@ -414,7 +429,10 @@ impl Storage {
     fn on_record(&mut self, record: Record<'_>, entered: &[u8]) -> Option<Result<(), Failure>> {
         match record {
             Record::Enter { .. } => {}
-            Record::Directory { path, attributes } => self.decider.directory(path, attributes),
+            Record::Directory { path, attributes } => {
+                let lost = self.decider.directory(path, attributes);
+                self.voice.not_kept(path, lost);
+            }
             Record::File {
                 file,
                 name,
@@ -444,7 +462,11 @@ impl Storage {
                 self.writer.source_failed(file, code, text);
             }
             Record::Unlisted { path, code, text } => self.missing(path, Some(code), text),
-            Record::LeftOut { path, text } => self.missing(path, None, text),
+            Record::LeftOut { path, text } => {
+                // The source has something of this name all the same.
+                self.decider.note(path);
+                self.missing(path, None, text);
+            }
             Record::Counted { files, bytes } => {
                 self.voice.tell(StorageEvent::Counted { files, bytes });
             }
@@ -475,7 +497,10 @@ impl Storage {
                 self.voice.settle(Settled::done(file, path, size));
                 return Ok(());
             }
-            Ok(Decision::Take(target)) => self.writer.begin(file, target),
+            Ok(Decision::Take(target)) => {
+                self.voice.not_kept(&path, self.decider.lost());
+                self.writer.begin(file, target)
+            }
             Ok(Decision::Skip) => {
                 self.settled.push(Settled::skipped(file, path));
                 return Ok(());
@@ -573,6 +598,7 @@ impl Storage {
         match self.decider.file(&path, attributes, content.len() as u64) {
             // The content is here already.
             Ok(Decision::Take(target) | Decision::Compare(target) | Decision::Open(target)) => {
+                self.voice.not_kept(&path, self.decider.lost());
                 self.writer.create(file, target, content)
             }
             Ok(Decision::Skip) => {
@@ -604,7 +630,7 @@ impl Storage {
             });
         }
         self.decider.clear_up();
-        self.decider.finish_directories();
+        self.decider.finish_directories(&self.voice);
         self.writer.finish();
         self.voice.tell(StorageEvent::TreeDone);
     }

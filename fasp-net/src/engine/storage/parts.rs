@@ -183,6 +183,8 @@ impl PartWriter {
         // Both threads live as long as these senders.
         match (self.assembly.complete(part), commits, unsealer) {
             (Joined::Whole(pending), Some(commits), _) => {
+                self.voice
+                    .not_kept(&pending.path, pending.finished.not_kept());
                 commits.send(vec![*pending]).ok();
             }
             (Joined::Envelope(arrived), _, Some(unsealer)) => unsealer.arrived(*arrived),

@@ -294,6 +294,7 @@ impl Work {
                     Content::Partial(received) => Some(received),
                     Content::Memory(_) | Content::Present(_) => None,
                 };
+                self.voice.not_kept(&arrived.path, finished.not_kept());
                 self.opened.push(Pending {
                     file: arrived.file,
                     path: arrived.path,
@@ -350,7 +351,7 @@ impl Work {
                 Some(mode) => mode,
                 None => content.mode()?,
             }),
-            ..*metadata
+            ..metadata.clone()
         };
         opening.finish(&metadata, existing)
     }

@@ -469,6 +469,8 @@ impl Writer {
     }
 
     fn commit(&mut self, pending: Pending) {
+        self.voice
+            .not_kept(&pending.path, pending.finished.not_kept());
         self.finished.push(pending);
         if self.finished.len() >= HANDED_ON {
             self.hand_on();

@@ -22,6 +22,7 @@ pub(in crate::transfer) fn merge(finishes: &[&Finish]) -> (Outcome, Option<(Erro
         retransmitted_bytes,
         loss_ratio,
         failures,
+        not_kept,
         ..
     } in finishes.iter().map(|finish| &finish.outcome)
     {
@@ -33,6 +34,7 @@ pub(in crate::transfer) fn merge(finishes: &[&Finish]) -> (Outcome, Option<(Erro
         // The first session lasts from the beginning to the end.
         whole.elapsed_ms = whole.elapsed_ms.max(*elapsed_ms);
         whole.retransmitted_bytes += retransmitted_bytes;
+        whole.not_kept.add_all(*not_kept);
         lost += loss_ratio / finishes.len() as f64;
         let room = FAILURES_NAMED - whole.failures.len().min(FAILURES_NAMED);
         whole.failures.extend(failures.iter().take(room).cloned());

@@ -11,6 +11,7 @@ use super::super::{Job, OPEN_TIMEOUT};
 use super::{Crew, Member, Shared};
 use crate::Error;
 use crate::control::message::{Accept, Cancel, Refuse};
+use crate::control::source_pages;
 use crate::engine::FirstPage;
 use crate::engine::{self, Lister, ReceiverOptions, SenderOptions, Spawn, Work};
 use crate::port::Port;
@@ -73,6 +74,8 @@ impl Recruiter {
         };
         let mut open = agree::open(self.transfer, [0; 32], &self.job, &options, Vec::new());
         open.session_index = index;
+        // The server shares out what the first session has named.
+        source_pages::take_out(&mut open);
         let asked = Asked::of(open);
         self.crew.wish(asked.open.clone());
         let answer = tokio::time::timeout(OPEN_TIMEOUT, self.answers.recv()).await;
