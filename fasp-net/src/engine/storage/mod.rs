@@ -4,8 +4,10 @@ mod assembly;
 pub(crate) mod checkpoint;
 mod decide;
 mod durable;
+mod event;
 mod gauge;
 mod opener;
+mod output;
 mod parts;
 mod prune;
 mod unseal;
@@ -13,19 +15,20 @@ mod verify;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use fasp_core::{Attributes, BlockWrite, ErrorCode, NotKept, Record, Records};
+use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
 use transfer_spec::{FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 pub(crate) use self::assembly::Assembly;
 use self::assembly::Part;
 pub(super) use self::assembly::Parts;
 use self::decide::{Decider, Decision, Target};
+use self::event::Voice;
+pub(super) use self::event::{Settled, SettledResult, StorageEvent};
 pub(super) use self::gauge::{Gauge, IDLE};
 use self::opener::Opener;
 use self::parts::PartWriter;
@@ -86,168 +89,6 @@ pub(super) struct Blocks {
     pub(super) writes: Vec<BlockWrite>,
 }
 
-/// What the thread and the commit thread tell the session.
-#[derive(Debug)]
-pub(super) enum StorageEvent {
-    /// Ask the sender for the blocks of this file.
-    Request {
-        file: u32,
-        size: u64,
-        /// Of which these are there.
-        held: Vec<Range<u64>>,
-    },
-    /// The digest of what is there of a file.
-    Present { file: u32, digest: u64 },
-    /// Ask the sender whether it has these bytes.
-    Check {
-        file: u32,
-        ranges: Vec<Range<u64>>,
-        digest: u64,
-    },
-    /// Ask for all blocks of this file once more.
-    Restart { file: u32, size: u64 },
-    /// Ask for the content of this small file.
-    Want { file: u32 },
-    /// The sender's digest.
-    Digest { file: u32, digest: u64 },
-    /// Listed: how many files and bytes the page named.
-    Listed {
-        files: u64,
-        bytes: u64,
-        /// Records without a number.
-        loose: u64,
-    },
-    /// What the list will name, counted beforehand.
-    Counted { files: u64, bytes: u64 },
-    /// Something that is there lacks what was to be kept of it.
-    NotKept { path: Vec<u8>, what: NotKept },
-    /// Something that the list does not name is gone.
-    Deleted { path: Vec<u8> },
-    /// Results.
-    Settled(Vec<Settled>),
-    /// The sender cannot send something, or left it out.
-    Missing {
-        path: Vec<u8>,
-        /// Why it failed; nothing when it was left out on purpose.
-        code: Option<ErrorCode>,
-        text: String,
-    },
-    /// A link waits for the end.
-    Link,
-    /// The list is complete.
-    End { files: u32, loose: u32 },
-    /// A page of this many bytes is done with.
-    PageDone(u64),
-    /// The queue is short again, which the session wanted to know.
-    Idle,
-    /// Links and directories are done as well.
-    TreeDone,
-    /// The sender broke the protocol.
-    Violation(&'static str),
-}
-
-/// A file's result.
-#[derive(Debug)]
-pub(super) struct Settled {
-    pub(super) file: u32,
-    pub(super) path: Vec<u8>,
-    /// Not the first part of a split file: the user hears of that one (protocol §13.4).
-    pub(super) is_further: bool,
-    pub(super) result: SettledResult,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum SettledResult {
-    Done {
-        /// As it was listed, bytes.
-        size: u64,
-        /// Of an envelope that was opened: the length of the plain file.
-        plain_len: Option<u64>,
-    },
-    Skipped,
-    Failed {
-        code: ErrorCode,
-        text: String,
-    },
-}
-
-impl SettledResult {
-    /// A file that came as it was listed.
-    pub(super) const fn done(size: u64) -> Self {
-        Self::Done {
-            size,
-            plain_len: None,
-        }
-    }
-
-    pub(super) fn failed(error: &docroot::Error) -> Self {
-        Self::Failed {
-            code: error.code(),
-            text: error.to_string(),
-        }
-    }
-}
-
-impl Settled {
-    fn done(file: u32, path: Vec<u8>, size: u64) -> Self {
-        Self {
-            file,
-            path,
-            is_further: false,
-            result: SettledResult::done(size),
-        }
-    }
-
-    fn skipped(file: u32, path: Vec<u8>) -> Self {
-        Self {
-            file,
-            path,
-            is_further: false,
-            result: SettledResult::Skipped,
-        }
-    }
-
-    fn failed(file: u32, path: Vec<u8>, error: &docroot::Error) -> Self {
-        Self::lost(file, path, error.code(), &error.to_string())
-    }
-
-    /// One that failed for a reason that the other side gave.
-    fn lost(file: u32, path: Vec<u8>, code: ErrorCode, text: &str) -> Self {
-        let result = SettledResult::Failed {
-            code,
-            text: text.to_owned(),
-        };
-        Self {
-            file,
-            path,
-            is_further: false,
-            result,
-        }
-    }
-}
-
-/// How the threads that store speak to the session.
-#[derive(Debug, Clone)]
-struct Voice(Sender<StorageEvent>);
-
-impl Voice {
-    fn tell(&self, event: StorageEvent) {
-        // A session that has ended needs to hear nothing more.
-        self.0.send(event).ok();
-    }
-
-    fn settle(&self, settled: Settled) {
-        self.tell(StorageEvent::Settled(vec![settled]));
-    }
-
-    fn not_kept(&self, path: &[u8], what: NotKept) {
-        if !what.is_nothing() {
-            let path = path.to_vec();
-            self.tell(StorageEvent::NotKept { path, what });
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Storage {
     decider: Decider,
@@ -277,7 +118,7 @@ pub(super) fn start(
 ) -> Result<(Sender<Job>, Receiver<()>), Error> {
     let commits = commit::start(events.clone())?;
     let (sender, jobs) = bounded(QUEUE);
-    let voice = Voice(events);
+    let voice = Voice::new(events);
     let parts = PartWriter::new(assembly, voice.clone());
     let opener = Opener::new(rules.resume).map_err(Error::Thread)?;
     let unsealer = match destination.decryption() {

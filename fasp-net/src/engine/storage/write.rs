@@ -6,15 +6,16 @@ use std::ops::Range;
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
-use docroot::{Existing, Metadata, Partial, PartialHandle};
-use fasp_core::{BlockWrite, ErrorCode, MAX_SMALL_FILE, RangeSet};
+use docroot::PartialHandle;
+use fasp_core::{ErrorCode, MAX_SMALL_FILE, RangeSet};
 use transfer_spec::ResumePolicy;
 
-use super::decide::{Place, Plain, Target};
+use super::decide::{Place, Target};
 use super::durable::Progress;
 use super::opener::Opener;
+use super::output::{Output, Run};
 use super::parts::PartWriter;
-use super::unseal::{Arrived, Beginning, Content, Received, Unsealer};
+use super::unseal::{Arrived, Content, Received, Unsealer};
 use super::verify::{Extent, Present, Verifier, samples};
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
@@ -28,9 +29,6 @@ const HANDED_ON: usize = 64;
 /// Pieces of one write, at most; systems take 1,024.
 const MAX_SLICES: usize = 512;
 
-/// A file that is opened while it arrives is looked at each time so much more has been written, bytes: several chunks.
-const GROWTH: u64 = 32 << 20;
-
 /// A file that blocks are written to.
 #[derive(Debug)]
 struct Open {
@@ -39,79 +37,6 @@ struct Open {
     output: Output,
     /// What was there from before, until it has turned out not to agree.
     held: RangeSet,
-}
-
-/// Where the bytes of a file go.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one sink beside many partials would be the odd case"
-)]
-enum Output {
-    Partial {
-        partial: Partial,
-        /// Nothing at level 0.
-        progress: Option<Progress>,
-        metadata: Metadata,
-        existing: Existing,
-        /// What it is opened into, if it is an envelope that is to be.
-        plain: Option<Plain>,
-        /// Bytes written since the thread that opens it was told.
-        grown: u64,
-    },
-    Sink,
-}
-
-impl Output {
-    fn write(&mut self, slices: &[IoSlice<'_>], run: &Run) -> Result<(), docroot::Error> {
-        let Self::Partial {
-            partial, progress, ..
-        } = self
-        else {
-            return Ok(());
-        };
-        if let Some(progress) = progress {
-            progress.make_room(run.end - run.start)?;
-        }
-        partial.write_vectored_at(slices, run.start)?;
-        match progress {
-            Some(progress) => progress.on_written(run.start, run.end),
-            None => Ok(()),
-        }
-    }
-
-    /// The beginning of an envelope, when much has been written since it was asked for last.
-    fn beginning(&mut self, file: u32, size: u64, written: u64) -> Option<Beginning> {
-        let Self::Partial {
-            partial,
-            progress: Some(progress),
-            plain: Some(plain),
-            grown,
-            ..
-        } = self
-        else {
-            return None;
-        };
-        *grown += written;
-        if *grown < GROWTH {
-            return None;
-        }
-        *grown = 0;
-        Some(Beginning {
-            file,
-            size,
-            held: progress.held_from_start(),
-            handle: partial.handle(),
-            plain: plain.clone(),
-        })
-    }
-
-    fn progress(&mut self) -> Option<&mut Progress> {
-        match self {
-            Self::Partial { progress, .. } => progress.as_mut(),
-            Self::Sink => None,
-        }
-    }
 }
 
 /// Creates, fills and finishes files.
@@ -627,23 +552,5 @@ impl Writer {
         }
         self.hand_on();
         self.commits = None;
-    }
-}
-
-/// Blocks that follow each other in a file.
-#[derive(Debug)]
-struct Run {
-    file: u32,
-    start: u64,
-    end: u64,
-}
-
-impl Run {
-    fn of(write: &BlockWrite) -> Self {
-        Self {
-            file: write.file,
-            start: write.offset,
-            end: write.offset + write.length as u64,
-        }
     }
 }
