@@ -283,6 +283,40 @@ fn files_that_the_list_does_not_name_are_deleted_and_opened_ones_are_not() {
     assert_opened(&site.path(base));
 }
 
+/// As a unit of the service manager has it.
+#[test]
+fn a_passphrase_comes_from_the_credential_store() {
+    let site = Site::new();
+    site.bed.file("f", 1_000);
+    fs::create_dir(site.path("credentials")).unwrap();
+    let up = ["upload", "--protect", "f", "HOST:"];
+    let with_store = |words: &[&str]| {
+        let mut client = client(&site, words, None);
+        client.env("CREDENTIALS_DIRECTORY", site.path("credentials"));
+        Run::of(client.spawn().unwrap())
+    };
+    with_store(&up).assert_usage();
+    let credential = site.path("credentials/file-passphrase");
+    fs::write(&credential, format!("{PASSPHRASE}\n")).unwrap();
+    with_store(&up).assert_success();
+    with_store(&["download", "HOST:f.aspera-env", "g"]).assert_success();
+    assert!(fs::read(site.path("g")).unwrap() == fs::read(site.path("f")).unwrap());
+    // The environment wins.
+    let other = ["download", "HOST:f.aspera-env", "h"];
+    let mut other = client(&site, &other, Some("wrong"));
+    other.env("CREDENTIALS_DIRECTORY", site.path("credentials"));
+    Run::of(other.spawn().unwrap()).assert_refused(1, 49);
+    fs::remove_file(&credential).unwrap();
+    fs::create_dir(&credential).unwrap();
+    let unreadable = with_store(&up);
+    assert_ne!(unreadable.status, 0);
+    assert!(
+        unreadable.err.contains("file-passphrase"),
+        "{}",
+        unreadable.err
+    );
+}
+
 #[test]
 fn the_servers_of_the_users_list_get_protected_files_only() {
     let site = Site::new();

@@ -194,6 +194,9 @@ fn a_source_that_changed_between_two_commands_has_another_envelope() {
     changed[20_000_000] ^= 1;
     fs::write(site.path("tree/chunks"), &changed).unwrap();
     upload(&site, &["tree", "HOST:"]).assert_success();
+    for path in ["root", "state", "home"] {
+        assert_no_canary(&site.path(path));
+    }
     let mut decrypt = site.bed.program(["crypt", "decrypt", "root/tree"]);
     decrypt.env("ASPERA_SCP_FILEPASS", PASSPHRASE);
     Run::of(decrypt.spawn().unwrap()).assert_success();

@@ -16,8 +16,8 @@ use transfer_spec::Preserve;
 use super::crypt::{self, passphrase, passphrase::Purpose};
 use crate::{
     error::CommandError,
-    resolve::{Opening, PassphraseSource, Protection, Sealing},
-    ui::{self, Ui},
+    resolve::{Opening, Protection, Sealing},
+    ui::Ui,
 };
 
 /// Gets what the content of a transfer needs from the start, and gives it to the job.
@@ -42,7 +42,7 @@ pub(super) async fn prepare(
             open(destination, opening.clone()).await?;
         }
         (Protection::DecryptIfPossible(opening), Job::Download { destination, .. }) => {
-            match is_obtainable(&opening.passphrase) {
+            match passphrase::is_obtainable(&opening.passphrase) {
                 true => open(destination, opening.clone()).await?,
                 false => ui.note(
                     "the protected files stay as they are; to open them, add --decrypt or set ASPERA_SCP_FILEPASS",
@@ -63,12 +63,7 @@ pub(super) fn is_demanded(protection: &Protection, error: &CommandError) -> bool
         CommandError::Net(NetError::Refused { demands, .. }) => *demands,
         _ => ContentProtection::None,
     };
-    demands != ContentProtection::None && is_obtainable(&sealing.passphrase)
-}
-
-/// Whether there is a passphrase, or somebody who may know it.
-fn is_obtainable(source: &PassphraseSource) -> bool {
-    !matches!(source, PassphraseSource::Ask) || ui::can_ask()
+    demands != ContentProtection::None && passphrase::is_obtainable(&sealing.passphrase)
 }
 
 /// Gets the passphrase and derives the key that all files of the transfer share (rule E-3).

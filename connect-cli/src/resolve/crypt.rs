@@ -9,6 +9,10 @@ use crate::args::{CryptArgs, CryptCommand, OpeningArgs, PassphraseArgs};
 
 /// The environment variable with the passphrase.
 const VARIABLE: &str = "ASPERA_SCP_FILEPASS";
+/// Where systemd shows a service the secrets that its unit names with `LoadCredential` or `LoadCredentialEncrypted`.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// What the passphrase is called there.
+const CREDENTIAL: &str = "file-passphrase";
 
 /// One call of `crypt`.
 #[derive(Debug)]
@@ -60,6 +64,8 @@ pub enum PassphraseSource {
     Descriptor(i32),
     /// The environment, already read.
     Environment(Zeroizing<Vec<u8>>),
+    /// A file in the credential store of the service manager; a person where it is not there.
+    Credential(PathBuf),
     /// A person.
     Ask,
 }
@@ -69,20 +75,28 @@ impl std::fmt::Debug for PassphraseSource {
         f.write_str(match self {
             Self::Descriptor(_) => "Descriptor",
             Self::Environment(_) => "Environment(***)",
+            Self::Credential(_) => "Credential",
             Self::Ask => "Ask",
         })
     }
 }
 
-/// Where a passphrase comes from: a descriptor wins over the environment, and that over a question.
+/// Where a passphrase comes from: a descriptor wins over the environment, that over the credential store, and that over a
+/// question.
 pub(super) fn passphrase(
     descriptor: Option<i32>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> PassphraseSource {
-    match (descriptor, variable(VARIABLE)) {
-        (Some(number), _) => PassphraseSource::Descriptor(number),
-        (None, Some(text)) => PassphraseSource::Environment(Zeroizing::new(text.into_vec())),
-        (None, None) => PassphraseSource::Ask,
+    if let Some(number) = descriptor {
+        return PassphraseSource::Descriptor(number);
+    }
+    if let Some(text) = variable(VARIABLE) {
+        return PassphraseSource::Environment(Zeroizing::new(text.into_vec()));
+    }
+    let store = variable(CREDENTIALS).map(PathBuf::from);
+    match store.filter(|directory| directory.is_absolute()) {
+        Some(directory) => PassphraseSource::Credential(directory.join(CREDENTIAL)),
+        None => PassphraseSource::Ask,
     }
 }
 

@@ -148,6 +148,7 @@ impl Bed {
             "SSH_AUTH_SOCK",
             "XDG_CONFIG_HOME",
             "XDG_STATE_HOME",
+            "CREDENTIALS_DIRECTORY",
         ] {
             command.env_remove(variable);
         }

@@ -1,8 +1,9 @@
-//! A passphrase from a person, a descriptor or the environment.
+//! A passphrase from a person, a descriptor, the environment or a credential store.
 
 use std::{
     io,
     os::fd::{AsFd as _, OwnedFd},
+    path::Path,
 };
 
 use fasp_crypt::{MAX_PASSPHRASE, Passphrase, PassphraseFault};
@@ -10,6 +11,9 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use zeroize::Zeroizing;
 
 use crate::{error::CommandError, resolve::PassphraseSource, ui};
+
+/// Longer text, before normalisation, cannot become a passphrase.
+const LIMIT: usize = 4 * MAX_PASSPHRASE;
 
 /// What a passphrase is for: a new one is asked for twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +41,43 @@ pub(in crate::commands) fn get(
             Passphrase::from_bytes(&line)
         }
         PassphraseSource::Environment(text) => Passphrase::from_bytes(&text),
+        PassphraseSource::Credential(path) => match credential(&path)? {
+            Some(text) => Passphrase::from_bytes(&text),
+            None => return get(PassphraseSource::Ask, purpose),
+        },
         PassphraseSource::Ask if !ui::can_ask() => return Err(nobody_to_ask(purpose)),
         PassphraseSource::Ask => return ask(purpose, ui::ask_hidden),
     };
     Ok(passphrase.map_err(fasp_crypt::Error::from)?)
+}
+
+/// Whether there is a passphrase, or somebody who may know it.
+pub(in crate::commands) fn is_obtainable(source: &PassphraseSource) -> bool {
+    match source {
+        PassphraseSource::Descriptor(_) | PassphraseSource::Environment(_) => true,
+        // One that cannot be read is told of when it is used.
+        PassphraseSource::Credential(path) => {
+            !matches!(credential(path), Ok(None)) || ui::can_ask()
+        }
+        PassphraseSource::Ask => ui::can_ask(),
+    }
+}
+
+/// Reads the first line of a credential; nothing when there is none.
+fn credential(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, CommandError> {
+    let text = match docroot::read_operator_file(path, LIMIT as u64) {
+        Ok(text) => Zeroizing::new(text),
+        Err(docroot::Error::NotFound) => return Ok(None),
+        Err(source) => {
+            return Err(CommandError::File {
+                path: path.display().to_string(),
+                source,
+            });
+        }
+    };
+    let end = text.iter().position(|b| *b == b'\n').unwrap_or(text.len());
+    let line = text[..end].strip_suffix(b"\r").unwrap_or(&text[..end]);
+    Ok(Some(Zeroizing::new(line.to_vec())))
 }
 
 fn nobody_to_ask(purpose: Purpose) -> CommandError {
@@ -91,8 +128,6 @@ fn descriptor(number: i32) -> io::Result<OwnedFd> {
 
 /// Reads up to the end of the line and not one byte more, so that the next line is there for the next passphrase.
 fn read_line(file: OwnedFd) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Longer text, before normalisation, cannot become a passphrase.
-    const LIMIT: usize = 4 * MAX_PASSPHRASE;
     let mut line = Zeroizing::new(Vec::with_capacity(LIMIT));
     let mut byte = [0];
     loop {
