@@ -19,6 +19,7 @@ mod driver;
 mod faux;
 mod finisher;
 mod first;
+mod gathered;
 mod lister;
 mod open_sources;
 mod origin;
