@@ -438,3 +438,15 @@ fn target_minimum_and_policy_take_effect_within_two_round_trips() {
     arena.set_limits(flow, fixed);
     assert_eq!(rate(&arena), 80, "a policy at once");
 }
+
+#[test]
+fn a_short_queue_that_the_start_overruns_is_not_held_for_a_limit() {
+    for loss in [0.0, 0.01, 0.1] {
+        for seed in 0..4 {
+            let mut arena = Arena::new(seed, link(300, MS * 5, loss));
+            let flow = arena.add(Duration::ZERO, MS, RateLimits::default());
+            let reached = lone(&mut arena, flow, SECOND, SECOND * 4, 300, loss);
+            assert!(reached > 0.97, "loss {loss}, seed {seed}: {reached:.3}");
+        }
+    }
+}
