@@ -60,3 +60,48 @@ impl Gathered {
         ))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test set-up")]
+mod tests {
+    use super::*;
+
+    fn block(offset: u64, at: usize, length: usize) -> BlockWrite {
+        BlockWrite {
+            file: 0,
+            offset,
+            at,
+            length,
+        }
+    }
+
+    #[test]
+    fn blocks_keep_their_bytes_and_their_order() {
+        let (epoch, mut gathered) = (Instant::now(), Gathered::default());
+        assert!(gathered.take().is_none());
+        for number in 0..3u8 {
+            let datagram = [number; 100];
+            let mut writes = vec![block(u64::from(number) * 60, 34, 60)];
+            gathered.add(epoch, &datagram, &mut writes);
+            assert!(writes.is_empty());
+        }
+        let (bytes, writes) = gathered.take().unwrap();
+        for (number, write) in (0..3u8).zip(&writes) {
+            assert_eq!(write.offset, u64::from(number) * 60);
+            assert_eq!(bytes[write.at..write.at + write.length], [number; 60]);
+        }
+        assert_eq!(gathered.due(), None);
+    }
+
+    #[test]
+    fn what_waits_is_handed_over_after_a_millisecond_or_when_it_is_much() {
+        let (epoch, mut gathered) = (Instant::now(), Gathered::default());
+        gathered.add(epoch, &[0; 1_472], &mut vec![block(0, 34, 1_438)]);
+        assert!(!gathered.is_due(epoch) && gathered.is_due(epoch + PATIENCE));
+        assert_eq!(gathered.due(), Some(epoch + PATIENCE));
+        for number in 1..23 {
+            gathered.add(epoch, &[0; 1_472], &mut vec![block(number, 34, 1_438)]);
+        }
+        assert!(gathered.is_due(epoch));
+    }
+}

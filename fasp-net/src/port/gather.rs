@@ -11,6 +11,8 @@ const PAUSE: Duration = Duration::from_micros(250);
 const SHORTEST: Duration = Duration::from_micros(20);
 /// Datagrams that a pause has to bring at least.
 const WORTH: f64 = 1.5;
+/// Datagrams of one reception that are worth waking for as they are: the system has joined them.
+const ENOUGH: usize = 16;
 /// Share of the socket's buffer that may fill meanwhile.
 const SHARE: usize = 8;
 /// Time over which arrivals are averaged.
@@ -50,7 +52,7 @@ impl Gather {
         let weight = (seconds / MEMORY.as_secs_f64()).min(1.0);
         self.datagrams += (datagrams as f64 / seconds - self.datagrams) * weight;
         self.bytes += (bytes as f64 / seconds - self.bytes) * weight;
-        if self.datagrams * PAUSE.as_secs_f64() < WORTH {
+        if datagrams >= ENOUGH || self.datagrams * PAUSE.as_secs_f64() < WORTH {
             return None;
         }
         let pause = Duration::from_secs_f64(self.room / self.bytes.max(1.0)).min(PAUSE);
@@ -62,7 +64,7 @@ impl Gather {
 mod tests {
     use super::*;
 
-    /// What is said in the end of receptions of so many datagrams of 1,472 bytes, one every so many microseconds.
+    /// What is said at the end of receptions of so many datagrams of 1,472 bytes, one every so many microseconds.
     fn pause(buffer: usize, micros: u64, datagrams: usize) -> Option<Duration> {
         let epoch = Instant::now();
         let mut gather = Gather::new(epoch, buffer);
@@ -88,10 +90,15 @@ mod tests {
 
     #[test]
     fn a_small_socket_buffer_does_not_fill_meanwhile() {
-        let paused = pause(400 << 10, 60, 64).expect("12 Gbit/s");
-        let filled = paused.as_secs_f64() * 64.0 * 1_472.0 / 60e-6;
+        let paused = pause(400 << 10, 12, 12).expect("12 Gbit/s");
+        let filled = paused.as_secs_f64() * 12.0 * 1_472.0 / 12e-6;
         assert!(filled <= 52_000.0, "{filled}");
-        assert_eq!(pause(64 << 10, 10, 64), None, "no time at all");
+        assert_eq!(pause(64 << 10, 10, 12), None, "no time at all");
+        assert_eq!(
+            pause(8 << 20, 120, 64),
+            None,
+            "joined by the system already"
+        );
     }
 
     #[test]
