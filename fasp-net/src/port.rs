@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr, UdpSocket},
+    num::NonZeroU64,
     sync::{
         Arc, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -20,8 +21,10 @@ use tokio::sync::mpsc;
 use crate::Error;
 
 mod aside;
+mod gather;
 
 pub(crate) use aside::Aside;
+use gather::Gather;
 
 /// Sessions on one port (protocol §12).
 pub const MAX_SESSIONS: usize = 4096;
@@ -41,6 +44,8 @@ const FREE_BUFFERS: usize = 512;
 const SOCKET_BUFFER: usize = 8 << 20;
 /// How often the receive thread looks whether it should end.
 const TICK: Duration = Duration::from_millis(200);
+/// How late the kernel may end a pause of the receive thread.
+const TIMER_SLACK_NANOS: u64 = 10_000;
 
 /// One or several datagrams of one size, from one address, as the socket delivered them.
 #[derive(Debug)]
@@ -355,6 +360,9 @@ fn wait(socket: &UdpSocket, flags: PollFlags) {
 fn receive(shared: &Shared) {
     let mut buffers: Vec<Vec<u8>> = (0..BATCH_SIZE).map(|_| vec![0; BUFFER_SIZE]).collect();
     let mut metas = [RecvMeta::default(); BATCH_SIZE];
+    // Without it pauses are a little longer.
+    rustix::thread::set_current_timer_slack(NonZeroU64::new(TIMER_SLACK_NANOS)).ok();
+    let mut gather = Gather::new(Instant::now(), shared.receive_buffer);
     while !shared.stop.load(Ordering::Relaxed) {
         let received = {
             let mut slices: Vec<_> = buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
@@ -365,8 +373,14 @@ fn receive(shared: &Shared) {
         match received {
             Ok(count) => {
                 let at = Instant::now();
+                let (mut datagrams, mut bytes) = (0, 0);
                 for (buffer, meta) in buffers.iter_mut().zip(&metas[..count]) {
+                    datagrams += meta.len.div_ceil(meta.stride.max(1));
+                    bytes += meta.len;
                     dispatch(shared, buffer, meta, at);
+                }
+                if let Some(pause) = gather.after(at, datagrams, bytes) {
+                    std::thread::sleep(pause);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

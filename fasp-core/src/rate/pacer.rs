@@ -13,6 +13,8 @@ const MIN_BURST_TIME: Duration = Duration::from_micros(60);
 const MIN_BURST: u64 = 1500;
 /// and at most these bytes.
 const MAX_BURST: u64 = 512 * 1024;
+/// What is gathered before anything leaves, unless the burst is smaller: waking costs more than a datagram does.
+const WORTH_WAKING: Duration = Duration::from_micros(250);
 /// Who was woken late may catch up with this time's worth.
 const CATCH_UP: Duration = Duration::from_millis(2);
 
@@ -60,9 +62,10 @@ impl Pacer {
         self.tokens -= bytes as f64;
     }
 
-    /// When a worthwhile amount, half a burst, may leave again.
+    /// When a worthwhile amount may leave again: half a burst, or [`WORTH_WAKING`] of a short one.
     pub(crate) fn next_send(&self) -> Instant {
-        let goal = self.burst() / 2.0;
+        let worth = self.rate.bytes_in(WORTH_WAKING) as f64;
+        let goal = (self.burst() / 2.0).max(worth).min(self.burst());
         if self.tokens >= goal {
             return self.at;
         }

@@ -26,6 +26,10 @@ const HALVINGS: u32 = 3;
 /// How long a limit is kept before the rate tries to pass it, at first and at most.
 const HOLD: Duration = Duration::from_secs(3);
 const MAX_HOLD: Duration = Duration::from_secs(24);
+/// The same behind a start: what it ran into may have been a short queue, which it fills between two reports.
+const HOLD_AFTER_START: Duration = Duration::from_millis(500);
+/// A rate below this share of its limit is held by something else.
+const HELD_OTHERWISE: f64 = 0.97;
 /// How long a try waits at least until its loss counts: a policer passes a burst before it drops.
 const TRY_SETTLES: Duration = Duration::from_millis(200);
 /// How far a try goes above it.
@@ -173,7 +177,7 @@ impl Policer {
             before: carried,
             is_limited: false,
             halvings: 0,
-            hold: HOLD,
+            hold: HOLD_AFTER_START,
         });
     }
 
@@ -308,6 +312,11 @@ impl Policer {
             };
             self.hold(now, found, hold);
             return Verdict::Moved(settled);
+        }
+        if seen.rate >= origin && seen.rate < limit.scaled(HELD_OTHERWISE) {
+            // A queue holds the rate, and nothing is lost: there is no limit before it.
+            self.state = State::Free;
+            return Verdict::Unchanged;
         }
         // Each round without loss goes further.
         let rounds = rounds + 1;

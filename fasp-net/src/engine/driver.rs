@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Select, bounded, unbounded};
 use fasp_core::{BlockWrite, Event, Rate, RateLimits, Session, SessionConfig, TransmitBatch};
 
 use super::command::{Command, Handle};
+use super::gathered::Gathered;
 use super::receiver::{ReceiverOptions, ReceiverProgram};
 use super::reporter::Reporter;
 use super::sender::{SenderOptions, SenderProgram};
@@ -20,6 +21,9 @@ const INPUT_ROUND: usize = 16;
 const OUTPUT_ROUND: usize = 16;
 /// Longest sleep, whatever the timers say.
 const MAX_WAIT: Duration = Duration::from_millis(500);
+/// A sender sleeps through waits up to this one, which are its pacer's: watching its channels meanwhile costs more than
+/// what they bring is worth.
+const SHORT_WAIT: Duration = Duration::from_micros(600);
 /// How late the kernel may wake the thread: pacing wants it sharp.
 const TIMER_SLACK_NANOS: u64 = 10_000;
 
@@ -73,6 +77,7 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
         program,
         reporter: Reporter::new(report_sender, now),
         writes: Vec::new(),
+        gathered: Gathered::default(),
         limited: false,
         cap,
         error: None,
@@ -85,6 +90,7 @@ pub(crate) fn spawn(spawn: Spawn) -> Result<Handle, Error> {
             // Without it pacing is a little coarser.
             rustix::thread::set_current_timer_slack(slack).ok();
             driver.run();
+            driver.hand_over();
             let is_whole = driver.error.is_none();
             match &mut driver.program {
                 Program::Sender(sender) => sender.end(is_whole),
@@ -115,6 +121,8 @@ struct Driver {
     reporter: Reporter,
     batch: TransmitBatch,
     writes: Vec<BlockWrite>,
+    /// Blocks that the storage has not been given.
+    gathered: Gathered,
     /// The last transmission round ended because of its limit, not for lack of data.
     limited: bool,
     /// The highest rate that was granted.
@@ -144,6 +152,9 @@ impl Driver {
                     receiver.poll(now, &mut self.session, &mut self.reporter)
                 }
             };
+            if self.gathered.is_due(now) {
+                self.hand_over();
+            }
             self.transmit();
             self.reporter.tick(now, || self.session.statistics());
             if !(received || commanded || worked || self.limited) {
@@ -197,11 +208,26 @@ impl Driver {
             self.settle_first_page();
         }
         match &self.program {
+            Program::Receiver(_) if !self.writes.is_empty() && Gathered::takes(length) => {
+                self.gathered.add(at, &bytes[..length], &mut self.writes);
+            }
             Program::Receiver(receiver) if !self.writes.is_empty() => {
+                if let Some((bytes, writes)) = self.gathered.take() {
+                    receiver.store(bytes, writes);
+                }
                 let next = Vec::with_capacity(self.writes.len());
                 receiver.store(bytes, std::mem::replace(&mut self.writes, next));
             }
             _ => self.port.recycle(bytes),
+        }
+    }
+
+    /// Gives the storage what has gathered.
+    fn hand_over(&mut self) {
+        if let Program::Receiver(receiver) = &self.program
+            && let Some((bytes, writes)) = self.gathered.take()
+        {
+            receiver.store(bytes, writes);
         }
     }
 
@@ -227,6 +253,8 @@ impl Driver {
                 }
                 _ => {}
             }
+            // The storage hears of a file's end behind its blocks.
+            self.hand_over();
             match &mut self.program {
                 Program::Sender(sender) => {
                     sender.on_event(&mut self.session, &mut self.reporter, event);
@@ -314,8 +342,13 @@ impl Driver {
             .poll_timeout()
             .unwrap_or(now)
             .min(self.reporter.next_tick());
+        let due = self.gathered.due().map_or(due, |at| due.min(at));
         let timeout = due.saturating_duration_since(now).min(MAX_WAIT);
         if timeout.is_zero() {
+            return;
+        }
+        if timeout <= SHORT_WAIT && matches!(self.program, Program::Sender(_)) {
+            thread::sleep(timeout);
             return;
         }
         let mut select = Select::new();

@@ -22,6 +22,7 @@ mod extras;
 mod faux;
 mod finisher;
 mod first;
+mod gathered;
 mod lister;
 mod open_sources;
 mod origin;
