@@ -14,6 +14,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use docroot::{Finished, Metadata, Partial, PartialHandle, SourceFile};
+use fasp_core::ErrorCode;
 
 use self::opening::Opening;
 use super::assembly::Parts;
@@ -304,8 +305,16 @@ impl Work {
                     opened_from,
                 });
             }
-            // The session has ended, and nobody waits for a result.
-            Err(error) if error.is_cancelled() => keep(arrived.content),
+            Err(error) if error.is_cancelled() => {
+                // The session has ended; parts of the file may belong to others, which wait.
+                if let Some(parts) = arrived.parts {
+                    parts.settle(&SettledResult::Failed {
+                        code: ErrorCode::ConnectionLost,
+                        text: "the session has ended".to_owned(),
+                    });
+                }
+                keep(arrived.content);
+            }
             Err(EnvelopeError::Storage(error)) => {
                 let failed = SettledResult::failed(&error);
                 self.tell(arrived.file, arrived.path, arrived.parts, failed);
