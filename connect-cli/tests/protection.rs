@@ -272,7 +272,7 @@ fn synthetic_files_and_a_passphrase_that_is_not_there_are_refused() {
     let run = site.run("lea", PASSWORD, &words);
     run.assert_usage();
     assert!(run.err.contains("ASPERA_SCP_FILEPASS"), "{}", run.err);
-    let readable = upload(&site, &["--preserve-xattrs", "native", "f", "HOST:"]);
+    let readable = upload(&site, &["--preserve-xattrs=native", "f", "HOST:"]);
     readable.assert_usage();
     assert!(readable.err.contains("not protected"), "{}", readable.err);
     let words = ["upload", "--passphrase-fd", "0", "f", "HOST:"];
