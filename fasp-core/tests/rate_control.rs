@@ -116,23 +116,6 @@ fn a_start_overshoots_a_queue_of_one_product_by_no_more_than_its_size() {
 }
 
 #[test]
-fn a_start_is_over_soon_on_long_lines_because_reports_come_often() {
-    // What is missing of twelve round trips at the full rate, of which two and a half are the greeting and the list.
-    for (mbps, rtt, loss, most) in [
-        (100, 100, 0.0, 4.93),
-        (300, 100, 0.01, 6.1),
-        (100, 300, 0.0, 6.8),
-        (300, 300, 0.0, 7.6),
-    ] {
-        let rtt = MS * rtt;
-        let mut arena = Arena::new(5, link(mbps, rtt.min(MS * 100), loss));
-        let flow = arena.add(Duration::ZERO, rtt, RateLimits::default());
-        let missing = 12.0 * (1.0 - lone(&mut arena, flow, Duration::ZERO, rtt * 12, mbps, loss));
-        assert!(missing < most, "{mbps} Mbit/s {rtt:?}: {missing:.2}");
-    }
-}
-
-#[test]
 fn random_loss_never_lowers_the_rate() {
     for loss in [0.0, 0.001, 0.01, 0.05, 0.1] {
         for (mbps, rtt) in [(100, 1), (100, 100), (300, 300)] {

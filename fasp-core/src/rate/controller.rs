@@ -215,7 +215,7 @@ impl RateController {
             return (FIRST_FLIGHT * datagram).max(self.first_flight(rtt));
         }
         if self.is_starting() && is_adaptive {
-            // What arrives in an eighth of a round trip waits in the peer's socket at worst, which takes no more than this.
+            // What arrives until the next report waits in the peer's socket at worst, which takes no more than this.
             let seen = self.bandwidth.max(self.remembered);
             let reports = seen.bytes_in((rtt / 8).max(REPORT_TIME) + REPORT_TIME);
             let path = seen.bytes_in(base_rtt.mul_f64(START_PRODUCTS));

@@ -7,12 +7,6 @@ use crate::wire::feedback::{Arrival, Feedback, MAX_RANGES, MAX_SAMPLES, NO_TIME}
 
 /// Shortest time between two reports that only time makes due.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
-/// Share of a round trip between two reports …
-const SHARE: u32 = 8;
-/// … but on long lines no more than this, for while a session starts each report is what the rate grows by, …
-const LONG_INTERVAL: Duration = Duration::from_millis(10);
-/// … or this share where that is more.
-const LONG_SHARE: u32 = 32;
 /// Shortest time between any two reports.
 const MIN_SPACING: Duration = Duration::from_micros(100);
 /// The first datagrams of a session are reported at once.
@@ -121,8 +115,7 @@ impl ReceivedLog {
 
     /// The round-trip time as far as this side knows it.
     pub(crate) fn set_rtt(&mut self, rtt: Duration) {
-        let long = LONG_INTERVAL.max(rtt / LONG_SHARE);
-        self.interval = (rtt / SHARE).min(long).max(MIN_INTERVAL);
+        self.interval = (rtt / 8).max(MIN_INTERVAL);
     }
 
     /// Makes the next report due, at `at` or as soon as spacing allows.
@@ -225,7 +218,7 @@ mod tests {
     #[test]
     fn first_datagrams_are_reported_at_once_and_later_ones_after_the_interval() {
         let (mut log, epoch) = log();
-        log.set_rtt(Duration::from_millis(320));
+        log.set_rtt(Duration::from_millis(200));
         log.on_datagram(epoch, 0, 100, true);
         assert_eq!(log.due(), Some(epoch));
         log.report(epoch, Receiving::default());
@@ -233,16 +226,7 @@ mod tests {
         for n in 1..200 {
             log.on_datagram(epoch, n, 100, true);
         }
-        assert_eq!(log.due(), Some(epoch + Duration::from_millis(10)));
-    }
-
-    #[test]
-    fn the_interval_is_an_eighth_of_a_short_round_trip_and_less_of_a_long_one() {
-        let (mut log, _) = log();
-        for (rtt, interval) in [(1, 5), (40, 5), (64, 8), (80, 10), (300, 10), (640, 20)] {
-            log.set_rtt(Duration::from_millis(rtt));
-            assert_eq!(log.interval, Duration::from_millis(interval), "{rtt} ms");
-        }
+        assert_eq!(log.due(), Some(epoch + Duration::from_millis(25)));
     }
 
     #[test]

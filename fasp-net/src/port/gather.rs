@@ -69,7 +69,7 @@ mod tests {
         let epoch = Instant::now();
         let mut gather = Gather::new(epoch, buffer);
         let mut last = None;
-        for step in 1..1_000 {
+        for step in 1..5_000 {
             let now = epoch + Duration::from_micros(step * micros);
             last = gather.after(now, datagrams, datagrams * 1_472);
         }
