@@ -119,33 +119,29 @@ fn with_hosts(old: &[u8], hosts: &BTreeSet<String>, path: &Path) -> Result<Vec<u
     // It was parsed a moment ago.
     let old = std::str::from_utf8(old).map_err(|error| malformed(&error))?;
     let mut document: DocumentMut = old.parse().map_err(|error| malformed(&error))?;
-    let mut list: Array = hosts.iter().collect();
-    for host in list.iter_mut() {
-        host.decor_mut().set_prefix("\n    ");
-    }
-    list.set_trailing("\n");
-    list.set_trailing_comma(true);
-    let list = match hosts.is_empty() {
-        true => Array::new(),
-        false => list,
-    };
+    let list: Array = hosts.iter().collect();
     let section = document
         .entry(SECTION)
         .or_insert_with(|| Item::Table(Table::new()));
     match section {
-        Item::Table(table) => table[HOSTS] = value(list),
-        // Written on one line.
+        Item::Table(table) => table[HOSTS] = value(one_a_line(list)),
+        // Which may not have line breaks.
         Item::Value(Value::InlineTable(table)) => {
-            table.insert(HOSTS, one_line(list).into());
+            table.insert(HOSTS, list.into());
         }
         _ => return Err(malformed(&"content-protection is not a section")),
     }
     Ok(document.to_string().into_bytes())
 }
 
-/// Without the line breaks, which an inline table may not have.
-fn one_line(mut list: Array) -> Array {
-    list.fmt();
+fn one_a_line(mut list: Array) -> Array {
+    if !list.is_empty() {
+        for host in list.iter_mut() {
+            host.decor_mut().set_prefix("\n    ");
+        }
+        list.set_trailing("\n");
+        list.set_trailing_comma(true);
+    }
     list
 }
 

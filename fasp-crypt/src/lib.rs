@@ -45,3 +45,8 @@ pub use writer::EnvelopeWriter;
 
 /// What the name of an envelope ends with.
 pub const SUFFIX: &str = ".aspera-env";
+
+/// Returns the name, or path, of the envelope of a file.
+pub fn envelope_name(plain: &[u8]) -> Vec<u8> {
+    [plain, SUFFIX.as_bytes()].concat()
+}

@@ -80,11 +80,6 @@ pub(super) fn plain_name(name: &[u8]) -> Option<&[u8]> {
         .filter(|plain| !plain.is_empty() && !plain.ends_with(b"/"))
 }
 
-/// The name of the envelope of a file.
-pub(super) fn envelope_name(plain: &[u8]) -> Vec<u8> {
-    [plain, SUFFIX.as_bytes()].concat()
-}
-
 /// Where the file in the envelope at this place goes, which has its name already where the person chose it.
 pub(super) fn plain_place(envelope: EntryPath) -> Result<EntryPath, docroot::Error> {
     match plain_name(envelope.as_bytes()) {

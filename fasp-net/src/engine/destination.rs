@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 use docroot::{Docroot, EntryPath, FileKind, LinkRule, NameRules, RootOptions};
+use fasp_crypt::envelope_name;
 
-use super::decryption::{Decryption, envelope_name, plain_name};
+use super::decryption::{Decryption, plain_name};
 use super::sources::{beneath, place_beneath};
 use crate::Error;
 use crate::request::TransferOptions;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use docroot::{Docroot, EntryPath, Identity, SourceFile};
-use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, KeyRing, SUFFIX};
+use fasp_crypt::{EnvelopeWriter, HEADER_LEN, Kek, KeyRing};
 
 use self::chunks::Chunks;
 use self::record::{Record, Records};
@@ -114,7 +114,7 @@ impl Protection {
         identity: Identity,
         place: &EntryPath,
     ) -> Result<Sealed, EnvelopeError> {
-        let name = [place.as_bytes(), SUFFIX.as_bytes()].concat();
+        let name = fasp_crypt::envelope_name(place.as_bytes());
         let version = Version {
             identity,
             place: EntryPath::parse(&name)?,

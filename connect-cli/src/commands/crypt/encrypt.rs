@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 use docroot::{Dir, Existing, Metadata, PartialOptions, SourceFile};
-use fasp_crypt::{EnvelopeWriter, Error as CryptError, HEADER_LEN, Kek, parallel};
+use fasp_crypt::{EnvelopeWriter, Error as CryptError, HEADER_LEN, Kek, envelope_name, parallel};
 
 use fasp_net::engine::EnvelopeError;
 
 use super::{
-    files::{Item, envelope_name},
+    files::Item,
     report::Report,
     work::{Buffer, Product, Task, threads},
 };

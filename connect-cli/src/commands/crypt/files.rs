@@ -143,11 +143,6 @@ fn skipped(name: &[u8]) -> Option<&'static str> {
     is_ours.then_some("it is an unfinished file of this program")
 }
 
-/// Returns the name of the protected copy of `name`.
-pub(super) fn envelope_name(name: &[u8]) -> Vec<u8> {
-    [name, SUFFIX.as_bytes()].concat()
-}
-
 /// Returns the name of the saved header of `name`.
 pub(super) fn saved_name(name: &[u8]) -> Vec<u8> {
     [name, SAVED.as_bytes()].concat()
@@ -174,6 +169,8 @@ pub(super) fn decrypted_name(plain: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use fasp_crypt::envelope_name;
+
     use super::*;
 
     // Rule E-5

@@ -2,11 +2,10 @@
 
 use docroot::{Dir, EntryPath, Existing};
 use fasp_core::Attributes;
+use fasp_crypt::envelope_name;
 
 use super::{Decider, Decision, Found, Place, Target};
-use crate::engine::decryption::{
-    Decryption, envelope_name, likely_plain_len, plain_name, plain_place,
-};
+use crate::engine::decryption::{Decryption, likely_plain_len, plain_name, plain_place};
 use crate::engine::storage::checkpoint::SourceVersion;
 
 /// The plain file that an envelope is opened into.
