@@ -116,6 +116,19 @@ fn a_start_overshoots_a_queue_of_one_product_by_no_more_than_its_size() {
 }
 
 #[test]
+fn a_start_that_overruns_a_third_of_a_product_keeps_the_path_full_afterwards() {
+    for mbps in [100, 300] {
+        for seed in 0..2 {
+            let rtt = MS * 300;
+            let mut arena = Arena::new(seed, link(mbps, MS * 100, 0.0));
+            let flow = arena.add(Duration::ZERO, rtt, RateLimits::default());
+            let reached = lone(&mut arena, flow, rtt * 8, rtt * 14, mbps, 0.0);
+            assert!(reached > 0.92, "{mbps} Mbit/s, seed {seed}: {reached:.3}");
+        }
+    }
+}
+
+#[test]
 fn random_loss_never_lowers_the_rate() {
     for loss in [0.0, 0.001, 0.01, 0.05, 0.1] {
         for (mbps, rtt) in [(100, 1), (100, 100), (300, 300)] {
@@ -376,17 +389,26 @@ fn a_virtual_machine_that_stands_still_now_and_then_does_not_halve_the_rate() {
 #[test]
 fn a_radio_link_whose_delay_wanders_does_not_halve_the_rate() {
     for every in [10, 50, 200] {
-        let rtt = MS * 40;
-        let mut config = link(100, MS * 100, 0.0);
-        config.jitter = Jitter::Wander {
-            max: MS * 20,
-            every: MS * every,
-        };
-        let mut arena = Arena::new(17, config);
-        let flow = arena.add(Duration::ZERO, rtt, RateLimits::default());
-        let reached = lone(&mut arena, flow, SECOND * 3, SECOND * 30, 100, 0.0);
-        assert!(reached > 0.55, "every {every} ms: {reached:.3}");
+        let shares: Vec<f64> = (17..21).map(|seed| wandering(seed, every)).collect();
+        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+        let least = shares.iter().copied().fold(f64::MAX, f64::min);
+        assert!(
+            mean > 0.75 && least > 0.5,
+            "every {every} ms, seeds 17 to 20: {shares:.3?}"
+        );
     }
+}
+
+/// The share of a link whose delay wanders by 20 ms, to another one every so many milliseconds.
+fn wandering(seed: u64, every: u32) -> f64 {
+    let mut config = link(100, MS * 100, 0.0);
+    config.jitter = Jitter::Wander {
+        max: MS * 20,
+        every: MS * every,
+    };
+    let mut arena = Arena::new(seed, config);
+    let flow = arena.add(Duration::ZERO, MS * 40, RateLimits::default());
+    lone(&mut arena, flow, SECOND * 3, SECOND * 30, 100, 0.0)
 }
 
 #[test]

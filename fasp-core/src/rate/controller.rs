@@ -5,28 +5,25 @@ use std::time::{Duration, Instant};
 use super::breaker::Breaker;
 use super::compete::{self, Compete, Contest};
 use super::delay::{self, DelayRule};
+use super::drain::Drain;
 use super::loss::{LossMeter, Round};
 use super::policer::{Observed, Policer, Verdict};
 use super::pressure::{Felt, Pressure};
 use super::slot::{SlotDrain, Slots};
 use super::start::Start;
-use super::{Found, PathMemory, RateLimits, Report, SLOWEST};
+use super::{Found, PathMemory, REPORT_TIME, RateLimits, Report, SLOWEST};
 use crate::{Rate, RatePolicy};
 
 /// Datagrams per round-trip time before two samples exist (protocol §11) …
 const FIRST_FLIGHT: u64 = 10;
 /// … which leave within this share of it, so that their arrival says more about the path.
 const FIRST_FLIGHT_SPEED: u64 = 8;
-/// Shortest time between two reports, and what the ends take to act on one.
-const REPORT_TIME: Duration = Duration::from_millis(5);
 /// Bytes that may always be on their way while starting, once the round trip is known.
 const START_WINDOW: u64 = 45_000;
 /// Products of rate and round trip that may be on their way while starting.
 const START_PRODUCTS: f64 = 2.0;
 /// Loss that random loss is taken to be at most while nothing is known of it.
 const MAX_RANDOM_LOSS: f64 = 0.35;
-/// What a drain sends, of what the path carries.
-const DRAIN: f64 = 0.5;
 /// A base delay seen within this time needs no drain.
 const BASE_FRESH: Duration = Duration::from_secs(2);
 /// A newcomer takes part in this many whatever it has seen: the delay it began with may have been a queue.
@@ -38,6 +35,8 @@ const KEPT_TIME: Duration = Duration::from_millis(100);
 const TRUST_IN_QUEUE: Duration = Duration::from_secs(15);
 /// The same where the start has seen too little to tell chance from its own overshoot.
 const DOUBT_SOON: Duration = Duration::from_secs(1);
+/// Loss beyond the usual that shows a queue which runs over.
+const UNUSUAL_LOSS: f64 = 0.002;
 /// How long it is remembered what the path carried.
 const MEMORY: Duration = Duration::from_secs(20);
 
@@ -45,12 +44,8 @@ const MEMORY: Duration = Duration::from_secs(20);
 enum Mode {
     /// Growing until the path is found.
     Start(Start),
-    /// Sending less until what an overshoot has left is gone: no more than `level` bytes are on their way.
-    Drain {
-        until: Instant,
-        carried: Rate,
-        level: u64,
-    },
+    /// Sending less until what an overshoot has left is gone.
+    Drain(Drain),
     /// Holding a short queue.
     Steady,
     /// Emptying the queue together with everybody else.
@@ -89,6 +84,8 @@ pub(crate) struct RateController {
     seen: Option<Report>,
     /// When samples no longer speak of a drain.
     drain_told: Instant,
+    /// When the queue that is reported is no longer the one that a start has left.
+    holds_until: Instant,
     first_drains: u32,
 }
 
@@ -121,6 +118,7 @@ impl RateController {
             slots: Slots::new(now, time_of_day),
             seen: None,
             drain_told: now,
+            holds_until: now,
             first_drains: FIRST_DRAINS,
         }
     }
@@ -151,7 +149,7 @@ impl RateController {
         let wanted = match (self.limits.policy, &self.mode) {
             (RatePolicy::Fixed, Mode::Start(start)) if !start.is_measured() => self.wanted,
             (RatePolicy::Fixed, _) => ceiling,
-            (_, Mode::Drain { carried, .. }) => carried.scaled(DRAIN),
+            (_, Mode::Drain(drain)) => drain.rate(),
             (_, Mode::Compete(compete)) => {
                 compete.rate(self.at, self.wanted.min(self.policer.limit()))
             }
@@ -214,7 +212,12 @@ impl RateController {
         if !self.is_timed {
             return (FIRST_FLIGHT * datagram).max(self.first_flight(rtt));
         }
-        if self.is_starting() && is_adaptive {
+        let overshoots = match &self.mode {
+            Mode::Start(_) => true,
+            Mode::Drain(drain) => drain.is_blind(),
+            _ => false,
+        };
+        if overshoots && is_adaptive {
             // What arrives until the next report waits in the peer's socket at worst, which takes no more than this.
             let seen = self.bandwidth.max(self.remembered);
             let reports = seen.bytes_in((rtt / 8).max(REPORT_TIME) + REPORT_TIME);
@@ -231,7 +234,7 @@ impl RateController {
     pub(crate) fn next_change(&self) -> Option<Instant> {
         match &self.mode {
             _ if self.limits.policy == RatePolicy::Fixed => None,
-            Mode::Start(_) | Mode::Drain { .. } => None,
+            Mode::Start(_) | Mode::Drain(_) => None,
             Mode::Slot(slot) => Some(slot.next_change(self.at)).filter(|at| *at > self.at),
             Mode::Steady => Some(self.slots.next()),
             Mode::Compete(compete) => {
@@ -248,7 +251,7 @@ impl RateController {
             return;
         }
         match self.mode {
-            Mode::Start(_) | Mode::Drain { .. } | Mode::Slot(_) => {}
+            Mode::Start(_) | Mode::Drain(_) | Mode::Slot(_) => {}
             Mode::Compete(_) => self.begin_dip(now),
             Mode::Steady => self.begin_slot(now),
         }
@@ -366,14 +369,10 @@ impl RateController {
                     self.on_found(now, report, found);
                 }
             }
-            Mode::Drain {
-                until,
-                carried,
-                level,
-            } => {
-                if report.in_flight <= *level || now >= *until {
-                    self.wanted = *carried;
-                    self.enter_steady(now, report.rtt);
+            Mode::Drain(drain) => {
+                if drain.on_report(now, report) {
+                    self.wanted = drain.carried();
+                    self.after_drain(now, report);
                 }
             }
             Mode::Slot(slot) => {
@@ -456,17 +455,14 @@ impl RateController {
         self.bandwidth = carried;
         self.known = (carried, now);
         self.wanted = carried;
-        self.drain(now, report, carried);
+        self.mode = Mode::Drain(Drain::new(now, report, carried));
     }
 
-    /// Sends less until what an overshoot has left is gone.
-    fn drain(&mut self, now: Instant, report: &Report, carried: Rate) {
-        let reports = (report.rtt / 8).max(REPORT_TIME) / 2;
-        self.mode = Mode::Drain {
-            until: now + report.rtt * 2 + REPORT_TIME * 4,
-            carried,
-            level: carried.bytes_in(report.base_rtt + reports),
-        };
+    /// The queue that a start has left is empty: the rate stays what the path carries until reports speak of that.
+    fn after_drain(&mut self, now: Instant, report: &Report) {
+        self.holds_until = now + settles(report.base_rtt);
+        self.drain_told = self.holds_until + report.base_rtt;
+        self.enter_steady(now, report.rtt);
     }
 
     fn enter_steady(&mut self, now: Instant, rtt: Duration) {
@@ -510,20 +506,21 @@ impl RateController {
     }
 
     fn steady(&mut self, now: Instant, report: &Report) {
-        let Some(queueing) = report.queueing else {
+        let Some(queueing) = report.queueing.filter(|_| now >= self.holds_until) else {
             return;
         };
         self.follow_delay(now, report);
         let pass = pass(report.rtt);
         let felt = Felt {
             policy: self.limits.policy,
-            queueing,
+            queueing: self.delay.standing(now, queueing),
             base_rtt: report.base_rtt,
             pass,
             known: self.known.0.max(self.bandwidth),
         };
         self.pressure.on_report(now, &felt);
-        let is_free = self.policer.limit() == Rate::MAX;
+        // Where delays wander a start would take them for a queue at once.
+        let is_free = self.policer.limit() == Rate::MAX && !self.delay.is_wandering(now);
         if is_free && self.delay.is_pushing(now, pass) && self.wanted < self.peak.scaled(0.5) {
             self.restart_from(now, self.wanted);
         }
@@ -542,7 +539,11 @@ impl RateController {
             rtt: report.rtt,
             starved: report.starved,
             base_age: now.saturating_duration_since(report.base_seen),
+            known: self.known.0,
         };
+        if self.loss.smoothed() > self.policer.usual() + UNUSUAL_LOSS {
+            self.delay.on_loss();
+        }
         self.wanted = self.delay.next(now, &input);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::wander::{self, Wander};
 use crate::{Rate, RatePolicy};
 
 /// Queueing delay that a sender of [`REFERENCE`] aims at.
@@ -36,8 +37,12 @@ const LOW_MAX_DOWN: f64 = 0.5;
 const PUSH: f64 = 0.05;
 /// … up to this.
 const MAX_PUSH: f64 = 0.30;
+/// The most where delays wander, near the rate at which more than that was seen.
+const NEAR_FULL_PUSH: f64 = 0.01;
 /// Below this share of the aim the path is taken not to be full.
 const EMPTY: f64 = 0.25;
+/// The same where delays wander: their least in a second is seldom zero.
+const WANDERING_EMPTY: f64 = 0.6;
 
 /// Steers the rate by the queueing delay.
 #[derive(Debug)]
@@ -47,6 +52,7 @@ pub(super) struct DelayRule {
     at: Option<Instant>,
     /// Queueing delays of the last pass, oldest first.
     past: VecDeque<(Instant, Duration)>,
+    wander: Wander,
 }
 
 impl DelayRule {
@@ -55,6 +61,7 @@ impl DelayRule {
             empty_since: None,
             at: None,
             past: VecDeque::new(),
+            wander: Wander::default(),
         }
     }
 
@@ -70,6 +77,49 @@ impl DelayRule {
             return 0.0;
         }
         (queueing.as_secs_f64() - before.as_secs_f64()) / elapsed.as_secs_f64()
+    }
+
+    /// What of the delay counts as a queue.
+    fn felt(&mut self, now: Instant, input: &Input, aim: Duration) -> Felt {
+        let (queueing, bandwidth) = (input.queueing, input.bandwidth);
+        let is_fresh = input.base_age <= FRESH + input.rtt;
+        let fast = |queueing| Felt {
+            queueing,
+            window: Duration::ZERO,
+            is_wandering: false,
+        };
+        let beyond = queueing.saturating_sub(WANDER);
+        match self.wander.calm(now) {
+            Some(calm) if beyond <= aim => Felt {
+                queueing: calm,
+                window: wander::CALM,
+                is_wandering: true,
+            },
+            Some(_) => {
+                self.wander.on_full(now, bandwidth);
+                fast(beyond)
+            }
+            None if is_fresh && beyond.is_zero() => fast(queueing.min(aim)),
+            None => fast(queueing),
+        }
+    }
+
+    /// What of a delay may be a queue that somebody keeps: where delays wander, what they do by themselves is not.
+    pub(super) fn standing(&self, now: Instant, queueing: Duration) -> Duration {
+        match self.wander.calm(now) {
+            Some(calm) => calm.max(queueing.saturating_sub(WANDER)),
+            None => queueing,
+        }
+    }
+
+    /// Whether the delay moves by itself, as on radio links.
+    pub(super) fn is_wandering(&self, now: Instant) -> bool {
+        self.wander.calm(now).is_some()
+    }
+
+    /// More is lost than chance explains: a queue runs over.
+    pub(super) fn on_loss(&mut self) {
+        self.wander.on_loss();
     }
 
     /// What was seen of the queue's growth no longer counts; a queue that was empty before is so still.
@@ -98,33 +148,50 @@ impl DelayRule {
             queueing,
             rtt,
             starved,
-            base_age,
+            known,
+            ..
         } = *input;
         let aim = aim(policy, rate);
-        let wanders = queueing <= WANDER && base_age <= FRESH + rtt;
-        let queueing = if wanders { queueing.min(aim) } else { queueing };
         let pass = (rtt + rtt / 4).max(MIN_LOOP);
-        let (aim_s, queue_s) = (aim.as_secs_f64(), queueing.as_secs_f64());
+        let own = self::aim(policy, known);
+        self.wander
+            .on_sample(now, queueing, own, ratio(rate, known));
+        let felt = self.felt(now, input, aim);
+        let (aim_s, queue_s) = (aim.as_secs_f64(), felt.queueing.as_secs_f64());
         let max_down = match policy {
             RatePolicy::Low => LOW_MAX_DOWN,
             _ => MAX_DOWN,
         };
-        let growth = self.growth(now, queueing, pass);
-        let step = GAIN * (aim_s - queue_s) / pass.as_secs_f64() - DAMPING * growth;
+        let growth = self.growth(now, felt.queueing, pass);
+        let loop_s = pass.max(felt.window).as_secs_f64();
+        let step = GAIN * (aim_s - queue_s) / loop_s - DAMPING * growth;
         let mut step = step.clamp(-max_down, MAX_UP);
-        if queue_s > aim_s * EMPTY || starved {
+        let empty = if felt.is_wandering {
+            WANDERING_EMPTY
+        } else {
+            EMPTY
+        };
+        if queue_s > aim_s * empty || starved {
             self.empty_since = None;
         } else {
             let since = *self.empty_since.get_or_insert(now);
             let passes = now.saturating_duration_since(since).as_secs_f64() / pass.as_secs_f64();
             if passes >= 2.0 {
-                step = step.max((PUSH * (passes - 2.0).exp2()).min(MAX_PUSH));
+                let most = match felt.is_wandering && self.wander.is_near_full(now, rate) {
+                    true => NEAR_FULL_PUSH,
+                    false => MAX_PUSH,
+                };
+                step = step.max((PUSH * (passes - 2.0).exp2()).min(most));
             }
         }
         let since = self.at.replace(now).unwrap_or(now);
         let passed = now.saturating_duration_since(since).as_secs_f64() / pass.as_secs_f64();
-        let base = if starved { rate } else { bandwidth };
-        let mut next = base.scaled(1.0 + step);
+        // What arrives in a round trip says little where delays wander.
+        let mut next = match felt.is_wandering {
+            true => rate.scaled(1.0 + step * passed.min(1.0)),
+            false if starved => rate.scaled(1.0 + step),
+            false => bandwidth.scaled(1.0 + step),
+        };
         if queue_s > aim_s {
             // Whatever the estimate of the bandwidth says, the rate falls while the queue is too long.
             next = next.min(rate.scaled(1.0 + step * passed.min(1.0)));
@@ -133,7 +200,7 @@ impl DelayRule {
             // A sender that does not use its rate learns nothing that could raise it.
             return next.min(rate);
         }
-        if queue_s <= aim_s * EMPTY {
+        if queue_s <= aim_s * empty {
             // The path is not full: what was lost on it says nothing about its rate.
             return next.max(rate);
         }
@@ -152,6 +219,20 @@ pub(super) struct Input {
     pub(super) starved: bool,
     /// Since when the base of the delay has not been seen.
     pub(super) base_age: Duration,
+    /// The most that the path was seen to carry lately.
+    pub(super) known: Rate,
+}
+
+/// The queue that the rule goes by.
+struct Felt {
+    queueing: Duration,
+    /// How long it was looked at beyond a pass.
+    window: Duration,
+    is_wandering: bool,
+}
+
+fn ratio(rate: Rate, of: Rate) -> f64 {
+    rate.bits_per_second() as f64 / of.bits_per_second().max(1) as f64
 }
 
 /// The queueing delay that a sender at this rate aims at.

@@ -8,6 +8,7 @@ mod controller;
 mod controller_tests;
 mod delay;
 mod delivery;
+mod drain;
 mod fall;
 mod limits;
 mod loss;
@@ -19,6 +20,7 @@ mod queueing;
 mod slot;
 mod start;
 mod usage;
+mod wander;
 
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,9 @@ use crate::Rate;
 
 /// No rule makes a sender slower than this.
 const SLOWEST: Rate = Rate::from_bits_per_second(8_000);
+
+/// Shortest time between two reports, and what the ends take to act on one.
+const REPORT_TIME: Duration = Duration::from_millis(5);
 
 /// The facts of one report.
 #[derive(Debug, Clone, Copy)]
