@@ -406,6 +406,7 @@ impl RateController {
 
     fn enter_compete(&mut self, now: Instant) {
         let capacity = self.known.0;
+        self.policer.forget_limit();
         self.mode = Mode::Compete(Compete::new(now, self.limits.policy, capacity));
         self.delay.calm();
     }

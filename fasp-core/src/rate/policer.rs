@@ -144,6 +144,11 @@ impl Policer {
         }
     }
 
+    /// Somebody else keeps a queue full: that is what drops, not a limit.
+    pub(super) fn forget_limit(&mut self) {
+        self.state = State::Free;
+    }
+
     /// The rate that must not be passed.
     pub(super) fn limit(&self) -> Rate {
         match self.state {
