@@ -205,8 +205,16 @@ impl SourceFile {
     /// # Errors
     /// [`Error::SourceChanged`] if size, time of change or the file itself differ.
     pub fn unchanged(&self) -> Result<()> {
+        self.unchanged_since(&self.identity())
+    }
+
+    /// Checks that the file is what it was when it had this identity.
+    ///
+    /// # Errors
+    /// As [`SourceFile::unchanged`].
+    pub fn unchanged_since(&self, then: &Identity) -> Result<()> {
         let now = Attributes::of(&fstat(&self.file).map_err(Error::stat)?);
-        if now.identity() == self.identity() {
+        if now.identity() == *then {
             Ok(())
         } else {
             Err(Error::SourceChanged)

@@ -18,7 +18,11 @@ Examples:
   connect-cli upload -E '*.tmp' -E .git/ project lea@files.example.org:
   connect-cli upload --file-list names.txt --source-base . lea@files.example.org:in
   connect-cli upload --protect dataset/ lea@files.example.org:archive
+  connect-cli upload 'file:///srv/take.mov?grow=30' lea@files.example.org:
   connect-cli upload --ssh dataset/ cluster:/scratch/lea
+
+A source file:///PATH?grow=SECONDS is sent while it is written, until it has not changed
+for so long; - is standard input.
 
 With --protect the passphrase is asked for twice, or taken from ASPERA_SCP_FILEPASS; so
 it is for servers that take protected files only, and for those of connect-cli hosts.")]

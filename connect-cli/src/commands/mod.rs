@@ -9,7 +9,6 @@ mod connection;
 mod crypt;
 mod demo;
 mod doctor;
-mod growing;
 mod hosts;
 mod logging;
 mod logs;

@@ -10,7 +10,7 @@ use fasp_net::{
 };
 use transfer_spec::FileRules;
 
-use super::{growing, standard::Spool};
+use super::standard::Spool;
 use crate::{
     error::CommandError,
     resolve::{Growing, ListFile, LocalSource, Work},
@@ -30,15 +30,6 @@ pub(super) fn job(
         && let [LocalSource::StandardInput(size)] = sources[..]
     {
         spool = Some(Spool::read(size)?);
-    }
-    if let Work::Upload { sources, .. } = &work
-        && !rules.dry_run
-    {
-        for source in sources {
-            if let LocalSource::Growing(growing) = source {
-                growing::wait(growing)?;
-            }
-        }
     }
     let list = list.map(|list| read(&list, rules)).transpose()?;
     let job = match work {
@@ -73,9 +64,8 @@ fn local(
 ) -> Result<Sources, fasp_net::Error> {
     let base = rules.source_base.as_deref();
     let items = sources.into_iter().map(|source| match source {
-        LocalSource::Path(path) | LocalSource::Growing(Growing { path, .. }) => {
-            Source::local_with_base(&path, base)
-        }
+        LocalSource::Path(path) => Source::local_with_base(&path, base),
+        LocalSource::Growing(Growing { path, growth }) => Source::growing(&path, base, growth),
         LocalSource::Faux(faux) => Ok(Source::Faux(faux)),
         LocalSource::StandardInput(_) => spool.map_or(Err(fasp_net::Error::Nothing), Spool::source),
     });

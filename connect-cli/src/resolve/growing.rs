@@ -2,31 +2,20 @@
 
 use std::{ffi::OsStr, ffi::OsString, os::unix::ffi::OsStrExt as _, path::PathBuf, time::Duration};
 
+use fasp_net::engine::{Growth, Since};
+
 use crate::error::CommandError;
 
 /// How long a file has to stay as it is where the number cannot be read, as with `ascp`.
 const USUAL: Duration = Duration::from_secs(10);
 
-/// A file that is sent when it has stopped growing.
+/// A file that is sent while it is being written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growing {
     /// Where it is.
     pub path: PathBuf,
-    /// How long it has to stay as it is.
-    pub quiet: Duration,
-    /// Since when that counts.
-    pub since: Since,
-}
-
-/// Since when a file counts as unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
-    /// Its modification time.
-    Modified,
-    /// The moment at which it was seen to be no longer than before.
-    Seen,
-    /// Its modification time, once somebody has set it back.
-    SetBack,
+    /// When it counts as complete.
+    pub growth: Growth,
 }
 
 /// Returns the file if the source is named so.
@@ -61,11 +50,13 @@ pub(super) fn growing(source: &OsStr) -> Result<Option<Growing>, CommandError> {
     }
     Ok(Some(Growing {
         path: OsString::from(OsStr::from_bytes(path)).into(),
-        quiet: quiet.ok_or_else(wrong)?,
-        since: match (is_seen, is_confirmed) {
-            (true, _) => Since::Seen,
-            (false, true) => Since::SetBack,
-            (false, false) => Since::Modified,
+        growth: Growth {
+            quiet: quiet.ok_or_else(wrong)?,
+            since: match (is_seen, is_confirmed) {
+                (true, _) => Since::Seen,
+                (false, true) => Since::SetBack,
+                (false, false) => Since::Modified,
+            },
         },
     }))
 }
@@ -88,10 +79,10 @@ mod tests {
                 Since::Seen,
             ),
         ] {
-            let growing = parsed(text).unwrap().unwrap();
-            assert_eq!(growing.path, PathBuf::from("/a/b"));
+            let Growing { path, growth } = parsed(text).unwrap().unwrap();
+            assert_eq!(path, PathBuf::from("/a/b"));
             assert_eq!(
-                (growing.quiet.as_secs(), growing.since),
+                (growth.quiet.as_secs(), growth.since),
                 (quiet, since),
                 "{text}"
             );

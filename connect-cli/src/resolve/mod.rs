@@ -16,7 +16,7 @@ pub use self::{
     bench::{BenchRequest, Directions, bench},
     conf::{ConfFile, conf_file, conf_record, make_conf_directory, read_conf},
     crypt::{CryptRequest, CryptWork, Opening, PassphraseSource, crypt},
-    growing::{Growing, Since},
+    growing::Growing,
     log::log_directory,
     protection::{Protection, Sealing, settings_path},
     rules::ListFile,

@@ -74,6 +74,23 @@ pub enum Record<'a> {
         /// Bytes of the part.
         length: u64,
     },
+    /// A part of a file that is still being written (protocol §13.6).
+    Growing {
+        /// The part's number among this session's files.
+        file: u32,
+        /// The whole file's number, which all of its parts name.
+        whole: u32,
+        /// Name in the directory entered last.
+        name: &'a [u8],
+        /// Of the file as it is now; those of the last part count.
+        attributes: Attributes,
+        /// Where the part begins; its blocks count from here.
+        start: u64,
+        /// Bytes of the part.
+        length: u64,
+        /// The file ends with this part.
+        is_last: bool,
+    },
     /// A file with its content.
     SmallFile {
         /// The file's number.
@@ -258,6 +275,7 @@ const COUNTED: u8 = 13;
 const PRUNE: u8 = 14;
 const CHECKED: u8 = 15;
 const EXTRA: u8 = 16;
+const GROWING: u8 = 17;
 const WANT: u8 = 32;
 const WANT_FROM: u8 = 33;
 const SKIP: u8 = 34;
@@ -298,6 +316,15 @@ impl<'a> Record<'a> {
                 start: reader.varint()?,
                 length: reader.varint()?,
             },
+            GROWING => Self::Growing {
+                file: reader.varint_u32()?,
+                name: reader.length_prefixed(MAX_NAME)?,
+                attributes: Attributes::decode(reader)?,
+                whole: reader.varint_u32()?,
+                start: reader.varint()?,
+                length: reader.varint()?,
+                is_last: decode_flag(reader)?,
+            },
             SMALL_FILE => Self::SmallFile {
                 file: reader.varint_u32()?,
                 name: reader.length_prefixed(MAX_NAME)?,
@@ -319,11 +346,7 @@ impl<'a> Record<'a> {
             },
             CHECKED => Self::Checked {
                 file: reader.varint_u32()?,
-                agrees: match reader.u8()? {
-                    0 => false,
-                    1 => true,
-                    _ => return Err(Malformed::Range),
-                },
+                agrees: decode_flag(reader)?,
             },
             SOURCE_FAILED => {
                 let (file, code, text) = decode_failure(reader)?;
@@ -434,6 +457,22 @@ impl<'a> Record<'a> {
                 for value in [*size, u64::from(*whole), *start, *length] {
                     put_varint(out, value);
                 }
+            }
+            Self::Growing {
+                file,
+                whole,
+                name,
+                attributes,
+                start,
+                length,
+                is_last,
+            } => {
+                put_bytes(out, GROWING, Some(*file), name);
+                attributes.encode(out);
+                for value in [u64::from(*whole), *start, *length] {
+                    put_varint(out, value);
+                }
+                out.push(u8::from(*is_last));
             }
             Self::SmallFile {
                 file,
@@ -585,6 +624,14 @@ fn decode_run(reader: &mut Reader<'_>) -> Result<(u32, u32), Malformed> {
         return Err(Malformed::Range);
     }
     Ok((first, count))
+}
+
+fn decode_flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed::Range),
+    }
 }
 
 fn decode_failure<'a>(reader: &mut Reader<'a>) -> Result<(u32, ErrorCode, &'a str), Malformed> {

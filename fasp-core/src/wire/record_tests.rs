@@ -54,6 +54,15 @@ fn every_kind_round_trips() {
             start: 1 << 30,
             length: 1 << 26,
         },
+        Record::Growing {
+            file: 6,
+            whole: 2,
+            name: b"log",
+            attributes,
+            start: 1 << 30,
+            length: 1,
+            is_last: true,
+        },
         Record::Unlisted {
             path: b"a/pipe",
             code: ErrorCode::DiskRead,

@@ -1,5 +1,6 @@
 //! The lister thread: walks the sources and builds pages (protocol §9.3).
 
+mod growing;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub(crate) struct Listed {
     pub(super) blocks: Vec<(u32, Origin, u64, Option<Span>)>,
     /// What they are made of, for those that something is to be done with when they have arrived.
     pub(super) originals: Vec<(u32, Original)>,
+    /// Growing files that have ended: the number of the first part, the size, and what they are made of by now.
+    pub(super) grown: Vec<(u32, u64, Option<Original>)>,
     /// What could not be listed.
     pub(super) failures: Vec<(String, ErrorCode, String)>,
     /// Left out on purpose, with the reason.
@@ -214,6 +217,9 @@ pub(super) struct Listing {
     /// The directory that the page's names are in.
     entered: Option<EntryPath>,
     pub(super) next: u32,
+    /// Growing files that were begun, and the parts of all of them.
+    wholes: u32,
+    growing_parts: u32,
     /// Records without a number in the pages that are closed.
     loose: u32,
     /// Directories that the list names with everything in them, when that matters.
@@ -251,6 +257,8 @@ impl Listing {
             current: Listed::default(),
             entered: None,
             next: 0,
+            wholes: 0,
+            growing_parts: 0,
             loose: 0,
             complete: Vec::new(),
             has_failed: false,
@@ -495,7 +503,7 @@ impl Listing {
         if let Out::Pool(pool) = &self.out {
             return match self.current.is_empty() {
                 true => Ok(()),
-                false => pool.put_first(Item::Listed(std::mem::take(&mut self.current))),
+                false => pool.put_first(Item::Listed(Box::new(std::mem::take(&mut self.current)))),
             };
         }
         let limit = match self.may_proceed {
@@ -538,9 +546,14 @@ impl Listing {
         if self.close_page().is_err() {
             return;
         }
-        while lock(&self.asked).len() >= waiting && Arc::strong_count(&self.asked) > 2 {
+        while lock(&self.asked).len() >= waiting && self.is_heard() {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Whether the session is still there.
+    fn is_heard(&self) -> bool {
+        Arc::strong_count(&self.asked) > 2
     }
 }
 

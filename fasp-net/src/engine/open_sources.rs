@@ -79,6 +79,9 @@ impl OpenSources {
         if let (Origin::Sealed(sealed), None) = (&removed.origin, removed.span) {
             sealed.settled();
         }
+        if let Origin::Growing(file) = &removed.origin {
+            file.settle();
+        }
         if removed.file.is_some() {
             self.open -= 1;
         }
@@ -110,6 +113,9 @@ impl OpenSources {
                 content.fill(base + read.offset, room);
             }
             return Ok(());
+        }
+        if let Some(Origin::Growing(file)) = entry.map(|f| &f.origin) {
+            return file.read(rooms, base + first.offset);
         }
         let wanted: usize = reads.iter().map(|r| r.length).sum();
         let sealed = match entry.map(|f| &f.origin) {
@@ -161,11 +167,18 @@ impl OpenSources {
         }
     }
 
-    /// Checks that a file is still what was sent (rule D-7).
-    pub(super) fn check(&self, file: u32) -> Result<(), docroot::Error> {
-        match self.files.get(&file).and_then(|f| f.file.as_ref()) {
-            Some(open) => open.unchanged(),
-            None => Ok(()),
+    /// All of a file, or of a part, has been sent once: checks that it still is what was sent (rule D-7).
+    pub(super) fn check(&self, file: u32, digest: u64) -> Result<(), docroot::Error> {
+        let Some(entry) = self.files.get(&file) else {
+            return Ok(());
+        };
+        match (&entry.origin, &entry.file) {
+            (Origin::Growing(growing), _) => {
+                let start = entry.span.as_ref().map_or(0, |span| span.start);
+                growing.sent(start, entry.size, digest)
+            }
+            (_, Some(open)) => open.unchanged(),
+            (_, None) => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use docroot::{Docroot, EntryPath, Identity, LinkRule, SourceFile};
 
 use super::faux::Content;
+use super::growing::GrowingFile;
 use super::sealed::Sealed;
 
 /// A root that sources lie beneath.
@@ -35,6 +36,8 @@ pub(super) enum Origin {
     Sealed(Arc<Sealed>),
     /// Nowhere.
     Faux(Content),
+    /// A file that is still being written.
+    Growing(Arc<GrowingFile>),
 }
 
 /// Where a file lies.
@@ -52,7 +55,7 @@ impl Located {
 }
 
 impl Origin {
-    /// Opens what has to be as long as it was listed; nothing for what is made up.
+    /// Opens what has to be as long as it was listed; nothing for what is made up, or is open already.
     pub(super) fn open(&self, size: u64) -> Result<Option<SourceFile>, docroot::Error> {
         let Some(source) = self.source() else {
             return Ok(None);
@@ -68,7 +71,7 @@ impl Origin {
         match self {
             Self::File(source) => Some(source),
             Self::Sealed(sealed) => Some(sealed.source()),
-            Self::Faux(_) => None,
+            Self::Faux(_) | Self::Growing(_) => None,
         }
     }
 
@@ -76,7 +79,7 @@ impl Origin {
     fn require_version(&self, file: &SourceFile, size: u64) -> Result<(), docroot::Error> {
         let is_version = match self {
             Self::Sealed(sealed) => sealed.is_version(file),
-            Self::File(_) | Self::Faux(_) => file.attributes().size == size,
+            Self::File(_) | Self::Faux(_) | Self::Growing(_) => file.attributes().size == size,
         };
         is_version
             .then_some(())
@@ -88,6 +91,7 @@ impl Origin {
         match self {
             Self::Sealed(sealed) => sealed.is_continued(),
             Self::File(_) | Self::Faux(_) => true,
+            Self::Growing(_) => false,
         }
     }
 
@@ -197,7 +201,7 @@ impl Extract {
             (Origin::Faux(content), _) => Ok(Extracted::Faux(*content)),
             (Origin::Sealed(sealed), Some(file)) => Ok(Extracted::Sealed(file, Arc::clone(sealed))),
             (Origin::File(_), Some(file)) => Ok(Extracted::File(file)),
-            (_, None) => Err(docroot::Error::NotFound),
+            (Origin::Growing(_), _) | (_, None) => Err(docroot::Error::NotFound),
         }
     }
 }

@@ -102,7 +102,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 pub(super) enum Item {
     /// Directories, failures and notices: the first session's.
-    Listed(Listed),
+    Listed(Box<Listed>),
     /// A symbolic link: the first session's.
     Link {
         path: EntryPath,

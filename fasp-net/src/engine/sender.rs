@@ -189,7 +189,7 @@ impl SenderProgram {
             reporter.counted(files, bytes);
         }
         let files = listed.names.len() as u64;
-        if files > 0 || listed.end.is_some() {
+        if files > 0 || listed.bytes > 0 || listed.end.is_some() {
             reporter.listed(files, listed.bytes, listed.end.is_some());
         }
         for (file, origin, size, span) in listed.blocks {
@@ -209,6 +209,13 @@ impl SenderProgram {
                 .map(|(file, path, size)| (file, (path, size))),
         );
         self.originals.extend(listed.originals);
+        for (file, size, original) in listed.grown {
+            // One that has its result already has failed.
+            if let Some((_, listed)) = self.names.get_mut(&file) {
+                *listed = size;
+                self.originals.extend(original.map(|o| (file, o)));
+            }
+        }
         session.send_page(listed.page);
         if let Some((files, loose)) = listed.end {
             self.is_listed = true;
@@ -246,7 +253,7 @@ impl SenderProgram {
             }
             Event::Sent { file, digest } => {
                 self.put_down(file);
-                match self.open.check(file) {
+                match self.open.check(file, digest) {
                     Ok(()) => session.send_digest(file, digest),
                     Err(error) => Self::give_up(session, file, &error),
                 }

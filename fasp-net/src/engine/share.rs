@@ -27,7 +27,7 @@ impl Listing {
 
     fn list_item(&mut self, item: Item) -> Result<(), Gone> {
         match item {
-            Item::Listed(listed) => self.current.absorb(listed),
+            Item::Listed(listed) => self.current.absorb(*listed),
             Item::Link {
                 path,
                 target,

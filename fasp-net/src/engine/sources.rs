@@ -7,6 +7,7 @@ use fasp_core::ErrorCode;
 use transfer_spec::{Faux, FauxSource, FileRules, Location, PlaceError, Preserve, place_of};
 
 use super::finisher::Aftermath;
+use super::growing::Growth;
 use super::sealed::Protection;
 use super::source_list::SourceList;
 use crate::Error;
@@ -22,6 +23,17 @@ pub enum Source {
         path: EntryPath,
         /// Where it goes beneath the destination.
         place: EntryPath,
+    },
+    /// A file that is sent while it is being written.
+    Growing {
+        /// The root.
+        root: Docroot,
+        /// Where it is beneath the root.
+        path: EntryPath,
+        /// Where it goes beneath the destination.
+        place: EntryPath,
+        /// When it counts as complete.
+        growth: Growth,
     },
     /// What a list names.
     List(Arc<SourceList>),
@@ -54,6 +66,12 @@ impl Sources {
             protection: Some(protection),
             ..self
         }
+    }
+
+    /// Whether any of them is still being written: only one session can send those.
+    pub(crate) fn grow(&self) -> bool {
+        let is_growing = |source: &Source| matches!(source, Source::Growing { .. });
+        self.items.iter().any(is_growing)
     }
 
     /// How the files are protected, if they are.
@@ -220,6 +238,22 @@ impl Source {
     /// [`Error::File`].
     pub fn local(path: &Path) -> Result<Self, Error> {
         Self::local_with_base(path, None)
+    }
+
+    /// Takes a local file that is still being written; otherwise as [`Source::local_with_base`].
+    ///
+    /// # Errors
+    /// As [`Source::local_with_base`].
+    pub fn growing(path: &Path, base: Option<&[u8]>, growth: Growth) -> Result<Self, Error> {
+        Ok(match Self::local_with_base(path, base)? {
+            Self::Tree { root, path, place } => Self::Growing {
+                root,
+                path,
+                place,
+                growth,
+            },
+            other => other,
+        })
     }
 
     /// Takes a local path that keeps what is behind `base`, where there is one.

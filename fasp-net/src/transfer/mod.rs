@@ -103,7 +103,7 @@ impl Transfer {
             Job::Upload { sources, .. } => sources.protection().cloned(),
             Job::Download { .. } => None,
         };
-        let options = &with_one_session_where_needed(options.clone());
+        let options = &with_one_session_where_needed(options.clone(), &job);
         let agree::Agreed {
             session,
             handle,
@@ -236,8 +236,9 @@ impl Remote {
 }
 
 /// A receiver that deletes or runs dry has to see the whole list.
-fn with_one_session_where_needed(mut options: TransferOptions) -> TransferOptions {
-    if options.files.delete_absent || options.files.dry_run {
+fn with_one_session_where_needed(mut options: TransferOptions, job: &Job) -> TransferOptions {
+    let grows = matches!(job, Job::Upload { sources, .. } if sources.grow());
+    if options.files.delete_absent || options.files.dry_run || grows {
         options.sessions = Sessions::Exactly(1);
     }
     options

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docroot::{
-    Entry, EntryError, EntryPath, FileKind, LinkRule, SourceFile, Suffixes, WalkOptions,
-};
+use docroot::{Entry, EntryError, EntryPath, FileKind, SourceFile, Suffixes, WalkOptions};
 use fasp_core::{Attributes, Record};
 use transfer_spec::{FauxSource, FileChecksum, SymlinkPolicy};
 
+use super::growing::Watch;
 use super::{Gone, Listing, Out};
 use crate::engine::extras::Extras;
 use crate::engine::faux::Content;
@@ -28,15 +27,29 @@ impl Listing {
         if self.rules.precalculate {
             self.count(sources);
         }
+        let mut growing = Vec::new();
         for source in &sources.items {
             let listed = match source {
                 Source::Tree { root, path, place } => self.walk(&Found::held(root, path, place)),
                 Source::List(list) => self.walk_list(list),
                 Source::Faux(faux) => self.make_up(faux),
+                Source::Growing {
+                    root,
+                    path,
+                    place,
+                    growth,
+                } => {
+                    growing.push(Watch::new(Found::held(root, path, place), *growth));
+                    Ok(())
+                }
             };
             if listed.is_err() {
                 return;
             }
+        }
+        // Behind everything else, which need not wait for them.
+        if self.watch(growing).is_err() {
+            return;
         }
         self.say_what_is_complete();
         // What was left out behind the last entry.
@@ -75,7 +88,7 @@ impl Listing {
         Ok(())
     }
 
-    fn walk(&mut self, source: &Found) -> Result<(), Gone> {
+    pub(super) fn walk(&mut self, source: &Found) -> Result<(), Gone> {
         if source.path.is_root() && self.rules.delete_absent {
             self.complete.push(source.place.clone());
         }
@@ -119,7 +132,7 @@ impl Listing {
         self.fail(&error.path, &error.error);
     }
 
-    fn walk_options(&self) -> WalkOptions {
+    pub(super) fn walk_options(&self) -> WalkOptions {
         WalkOptions::default().symlinks(match self.symlinks {
             SymlinkPolicy::Follow => docroot::SymlinkPolicy::Follow,
             SymlinkPolicy::Copy => docroot::SymlinkPolicy::Copy,
@@ -137,7 +150,10 @@ impl Listing {
         };
         for source in &sources.items {
             match source {
-                Source::Tree { root, path, place } => {
+                Source::Tree { root, path, place }
+                | Source::Growing {
+                    root, path, place, ..
+                } => {
                     self.count_tree(&Found::held(root, path, place), &mut add);
                 }
                 Source::List(list) => {
@@ -159,7 +175,7 @@ impl Listing {
     }
 
     /// How unfinished files end, which are left out.
-    fn unfinished<'a>(&'a self, source: &'a Found) -> &'a Suffixes {
+    pub(super) fn unfinished<'a>(&'a self, source: &'a Found) -> &'a Suffixes {
         let of_root = || source.root.suffixes();
         self.unfinished.as_ref().unwrap_or_else(of_root)
     }
@@ -184,7 +200,7 @@ impl Listing {
     }
 
     /// Whether the rules let an entry through. They see its path from the source's own name on.
-    fn admits(&self, entry: &Entry, above: &EntryPath) -> bool {
+    pub(super) fn admits(&self, entry: &Entry, above: &EntryPath) -> bool {
         let filter = &self.rules.filter;
         if filter.is_empty() {
             return true;
@@ -285,10 +301,7 @@ impl Listing {
             return Ok(false);
         }
         let attributes = attributes(entry);
-        let rule = match self.symlinks {
-            SymlinkPolicy::Follow => LinkRule::FollowBeneath,
-            _ => LinkRule::Refuse,
-        };
+        let rule = self.source_rule();
         let extras = Extras::of(self.preserve, &source.root, entry, rule);
         match entry.kind() {
             FileKind::Directory => {
@@ -365,7 +378,12 @@ impl Listing {
     }
 
     /// What has to be known of a source when it has arrived, if anything is to be done then.
-    fn original(&self, source: &Found, entry: &Entry, place: &EntryPath) -> Option<Box<Original>> {
+    pub(super) fn original(
+        &self,
+        source: &Found,
+        entry: &Entry,
+        place: &EntryPath,
+    ) -> Option<Box<Original>> {
         let is_needed = self.aftermath.is_some() || self.rules.checksum != FileChecksum::None;
         is_needed.then(|| {
             Box::new(Original {
@@ -378,7 +396,7 @@ impl Listing {
     }
 }
 
-fn attributes(entry: &Entry) -> Attributes {
+pub(super) fn attributes(entry: &Entry) -> Attributes {
     Attributes {
         mode: entry.attributes.mode & 0o7777,
         mtime: entry.attributes.mtime.seconds,

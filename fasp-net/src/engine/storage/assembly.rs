@@ -1,4 +1,4 @@
-//! Files that several sessions of a transfer receive parts of (protocol §13.3).
+//! Files that arrive in parts: from several sessions of a transfer (protocol §13.3), or while they are written (§13.6).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -27,11 +27,42 @@ const MAX_PARTS: usize = 65_536;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Assembly(Arc<Mutex<BTreeMap<u32, Whole>>>);
 
-/// One split file.
+/// What a part says of the size of its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Every part of a split file says the same.
+    Listed(u64),
+    /// It is still being written.
+    Growing,
+    /// It was being written, and this is where it ended.
+    Grown(u64),
+}
+
+impl Size {
+    const fn known(self) -> Option<u64> {
+        match self {
+            Self::Listed(size) | Self::Grown(size) => Some(size),
+            Self::Growing => None,
+        }
+    }
+
+    /// What is known of a file by two of its parts; nothing when they contradict each other.
+    fn and(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Listed(a), Self::Listed(b)) => (a == b).then_some(self),
+            (Self::Growing, Self::Growing | Self::Grown(_)) => Some(other),
+            (Self::Grown(_), Self::Growing) => Some(self),
+            // It ends once.
+            _ => None,
+        }
+    }
+}
+
+/// One file that comes in parts.
 #[derive(Debug)]
 struct Whole {
     path: Vec<u8>,
-    size: u64,
+    size: Size,
     /// The parts that were listed.
     listed: RangeSet,
     /// Bytes of the parts that are complete.
@@ -59,7 +90,7 @@ enum State {
     },
 }
 
-/// Where the bytes of a split file go: shared by the sessions that write them.
+/// Where the bytes of such a file go: shared by the sessions that write them.
 #[derive(Debug)]
 pub(super) struct Output {
     /// Nothing discards.
@@ -166,9 +197,18 @@ struct Waiting {
 pub(super) struct Part {
     pub(super) file: u32,
     pub(super) whole: u32,
-    pub(super) size: u64,
+    pub(super) size: Size,
     pub(super) start: u64,
     pub(super) length: u64,
+}
+
+impl Part {
+    /// Where it ends, if it lies within its file.
+    fn end(&self) -> Option<u64> {
+        let end = self.start.checked_add(self.length)?;
+        let is_within = self.size.known().is_none_or(|size| end <= size);
+        (self.length > 0 && is_within).then_some(end)
+    }
 }
 
 /// What the sender did that no honest one does.
@@ -214,39 +254,51 @@ impl Assembly {
     }
 
     /// Takes a listed part; returns where its bytes go if they are wanted. `decide` is asked about the first part of a
-    /// file only.
+    /// file only; what a grown file has at its end comes with `last`.
     pub(super) fn list(
         &self,
         part: Part,
         path: &[u8],
         voice: &Voice,
         opener: &Opener,
+        last: Option<Metadata>,
         decide: impl FnOnce() -> Result<Decision, docroot::Error>,
     ) -> Result<Option<Arc<Output>>, BadPart> {
         let mut wholes = self.wholes();
-        let end = part.start.checked_add(part.length).ok_or(BadPart)?;
+        let end = part.end().ok_or(BadPart)?;
         let parts: usize = wholes.values().map(|whole| whole.waiting.len()).sum();
-        if part.length == 0 || end > part.size || parts >= MAX_PARTS {
+        if parts >= MAX_PARTS {
             return Err(BadPart);
         }
+        let is_growing = !matches!(part.size, Size::Listed(_));
         let count = wholes.len();
         let whole = match wholes.entry(part.whole) {
-            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Occupied(entry) => {
+                let whole = entry.into_mut();
+                whole.size = whole.size.and(part.size).ok_or(BadPart)?;
+                whole
+            }
             Entry::Vacant(_) if count >= MAX_WHOLES => return Err(BadPart),
             Entry::Vacant(entry) => entry.insert(Whole {
                 path: path.to_vec(),
                 size: part.size,
                 listed: RangeSet::new(),
                 complete: 0,
-                state: begin(opener, decide()),
+                state: begin(opener, is_growing, decide()),
                 waiting: Vec::new(),
             }),
         };
         let range = part.start..end;
-        if whole.path != path || whole.size != part.size || overlaps(&whole.listed, &range) {
+        if whole.path != path || overlaps(&whole.listed, &range) {
             return Err(BadPart);
         }
         whole.listed.insert(range);
+        if whole.is_exceeded() {
+            return Err(BadPart);
+        }
+        if let (State::Open { metadata, .. }, Some(last)) = (&mut whole.state, last) {
+            *metadata = last;
+        }
         whole.waiting.push(Waiting {
             voice: voice.clone(),
             file: part.file,
@@ -270,11 +322,11 @@ impl Assembly {
             return Joined::Nothing;
         };
         entry.complete += part.length;
-        if entry.complete < entry.size {
+        let Some(size) = entry.size.known().filter(|size| entry.complete >= *size) else {
             return Joined::Nothing;
-        }
+        };
         let state = std::mem::replace(&mut entry.state, State::Finished);
-        let joined = entry.join(part.file, state);
+        let joined = entry.join(part.file, size, state);
         forget(&mut wholes, part.whole);
         joined
     }
@@ -289,7 +341,7 @@ impl Assembly {
     }
 }
 
-fn begin(opener: &Opener, decided: Result<Decision, docroot::Error>) -> State {
+fn begin(opener: &Opener, is_growing: bool, decided: Result<Decision, docroot::Error>) -> State {
     let opened = decided.and_then(|decision| {
         // A client that compares content splits no files; for one that does the attributes decide.
         let (Decision::Take(target) | Decision::Open(target)) = decision else {
@@ -305,7 +357,10 @@ fn begin(opener: &Opener, decided: Result<Decision, docroot::Error>) -> State {
                 existing,
                 plain,
             } => {
-                let opened = opener.open(&dir, &name, source, true)?;
+                let opened = match is_growing {
+                    true => opener.open_growing(&dir, &name)?,
+                    false => opener.open(&dir, &name, source, true)?,
+                };
                 (Some(opened), metadata, existing, plain)
             }
         };
@@ -349,7 +404,9 @@ fn forget(wholes: &mut BTreeMap<u32, Whole>, whole: u32) {
     let is_over = |w: &Whole| {
         !matches!(w.state, State::Open { .. })
             && w.waiting.is_empty()
-            && w.listed.covers(&(0..w.size))
+            && w.size
+                .known()
+                .is_some_and(|size| w.listed.covers(&(0..size)))
     };
     if wholes.get(&whole).is_some_and(is_over) {
         wholes.remove(&whole);
@@ -357,8 +414,14 @@ fn forget(wholes: &mut BTreeMap<u32, Whole>, whole: u32) {
 }
 
 impl Whole {
+    /// Whether parts lie behind the end of the file, which came before them.
+    fn is_exceeded(&self) -> bool {
+        let end = self.listed.ranges().last().map_or(0, |range| range.end);
+        self.size.known().is_some_and(|size| end > size)
+    }
+
     /// Every part is there: makes of them what the next thread needs. `file` is the number of any part.
-    fn join(&mut self, file: u32, state: State) -> Joined {
+    fn join(&mut self, file: u32, size: u64, state: State) -> Joined {
         let State::Open {
             output,
             metadata,
@@ -368,7 +431,7 @@ impl Whole {
         else {
             return Joined::Nothing;
         };
-        let (path, size) = (self.path.clone(), self.size);
+        let path = self.path.clone();
         let parts = self.take_parts();
         let Some(Output {
             partial, progress, ..
@@ -449,6 +512,81 @@ impl Whole {
                 is_further: part.start > 0,
                 result,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docroot::Docroot;
+    use transfer_spec::ResumePolicy;
+
+    use super::*;
+    use crate::engine::storage::checkpoint::SourceVersion;
+
+    fn part(start: u64, length: u64, size: Size) -> Part {
+        Part {
+            file: 0,
+            whole: 0,
+            size,
+            start,
+            length,
+        }
+    }
+
+    /// Lists these parts of one file, each as (start, length, size); returns which were taken.
+    fn taken(parts: &[(u64, u64, Size)]) -> Vec<bool> {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Docroot::open(temp.path()).unwrap().root_dir().unwrap();
+        let (events, _heard) = crossbeam_channel::unbounded();
+        let voice = Voice::new(events);
+        let opener = Opener::new(ResumePolicy::None).unwrap();
+        let assembly = Assembly::default();
+        let decide = || {
+            Ok(Decision::Take(Target {
+                path: b"f".to_vec(),
+                source: SourceVersion::listed(fasp_core::Attributes::default(), 20),
+                place: Place::Dir {
+                    dir: dir.clone(),
+                    name: b"f".to_vec(),
+                    metadata: Metadata::default(),
+                    existing: Existing::Refuse,
+                    plain: None,
+                },
+            }))
+        };
+        let list = |&(start, length, size): &(u64, u64, Size)| {
+            let part = part(start, length, size);
+            let listed = assembly.list(part, b"f", &voice, &opener, None, decide);
+            listed.is_ok_and(|output| output.is_some())
+        };
+        parts.iter().map(list).collect()
+    }
+
+    #[test]
+    fn the_parts_of_a_growing_file_come_in_any_order_and_it_ends_once() {
+        use Size::{Growing, Grown, Listed};
+        let orders = [
+            [(0, 5, Growing), (5, 5, Growing), (10, 1, Grown(11))],
+            [(10, 1, Grown(11)), (5, 5, Growing), (0, 5, Growing)],
+        ];
+        for parts in orders {
+            assert_eq!(taken(&parts), [true; 3], "{parts:?}");
+        }
+        for bad in [
+            [(0, 5, Growing), (4, 5, Growing)],
+            [(0, 5, Growing), (5, 0, Growing)],
+            [(0, 5, Growing), (u64::MAX, 5, Growing)],
+            // Two ends, and bytes behind the end.
+            [(5, 5, Grown(10)), (10, 1, Grown(11))],
+            [(5, 5, Grown(10)), (10, 1, Growing)],
+            [(10, 1, Growing), (5, 5, Grown(10))],
+            // It grows, or it does not.
+            [(0, 5, Growing), (5, 5, Listed(10))],
+            [(0, 5, Listed(10)), (5, 5, Growing)],
+            [(0, 5, Listed(10)), (5, 5, Listed(11))],
+        ] {
+            assert_eq!(taken(&bad), [true, false], "{bad:?}");
         }
     }
 }

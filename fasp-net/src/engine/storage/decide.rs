@@ -250,7 +250,7 @@ impl Decider {
                 return Ok(Decision::Skip);
             }
         };
-        let metadata = self.metadata(attributes, self.rules.creation.file_mode);
+        let metadata = self.file_metadata(attributes);
         let target = Target {
             path,
             source,
@@ -514,6 +514,11 @@ impl Decider {
         if let (Some(prune), Destination::Tree(tree)) = (&self.prune, &self.destination) {
             prune.run(tree, voice);
         }
+    }
+
+    /// What the file that comes next is to have besides its bytes.
+    pub(super) fn file_metadata(&self, attributes: Attributes) -> Metadata {
+        self.metadata(attributes, self.rules.creation.file_mode)
     }
 
     fn metadata(&self, attributes: Attributes, modes: ModeGrant) -> Metadata {

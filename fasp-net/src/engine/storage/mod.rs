@@ -24,8 +24,8 @@ use fasp_core::{Attributes, BlockWrite, ErrorCode, Record, Records};
 use transfer_spec::{FileRules, OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 
 pub(crate) use self::assembly::Assembly;
-use self::assembly::Part;
 pub(super) use self::assembly::Parts;
+use self::assembly::{Part, Size};
 use self::decide::{Decider, Decision, Target};
 use self::event::Voice;
 pub(super) use self::event::{Settled, SettledResult, StorageEvent};
@@ -230,6 +230,10 @@ impl Storage {
                 Record::File { size, .. } | Record::Part { size, start: 0, .. } => {
                     listed.add(1, *size);
                 }
+                // How much more there will be nobody knows.
+                Record::Growing { start, length, .. } => {
+                    listed.add(u64::from(*start == 0), *length);
+                }
                 Record::SmallFile { content, .. } => listed.add(1, content.len() as u64),
                 Record::Symlink { .. } => listed.add(1, 0),
                 Record::Directory { .. }
@@ -252,7 +256,7 @@ impl Storage {
                 }
             }
         }
-        if listed.files + loose > 0 {
+        if listed.files + listed.bytes + loose > 0 {
             self.voice.tell(StorageEvent::Listed {
                 files: listed.files,
                 bytes: listed.bytes,
@@ -280,7 +284,7 @@ impl Storage {
                 attributes,
                 size,
             } => return Some(self.file(file, join(entered, name), attributes, size)),
-            Record::Part { .. } => return self.part(&record, entered),
+            Record::Part { .. } | Record::Growing { .. } => return self.part(&record, entered),
             Record::SmallFile {
                 file,
                 name,
@@ -392,28 +396,20 @@ impl Storage {
             .map_err(|error| (file, path, error))
     }
 
-    /// A part of a split file; nothing for one that cannot be.
+    /// A part of a split or growing file; nothing for one that cannot be.
     fn part(&mut self, record: &Record<'_>, entered: &[u8]) -> Option<Result<(), Failure>> {
-        let Record::Part {
-            file,
-            whole,
-            name,
-            attributes,
-            size,
-            start,
-            length,
-        } = *record
-        else {
-            return None;
-        };
-        let part = Part {
-            file,
-            whole,
-            size,
-            start,
-            length,
-        };
+        let (part, name, attributes) = part_of(record)?;
         let path = join(entered, name);
+        let mut last = None;
+        if let Size::Grown(_) = part.size {
+            self.voice.not_kept(&path, self.decider.lost());
+            last = Some(self.decider.file_metadata(attributes));
+        }
+        // A file that grows is none that is there already.
+        let size = match part.size {
+            Size::Listed(size) => size,
+            Size::Growing | Size::Grown(_) => u64::MAX,
+        };
         let decide = || self.decider.file(&path, attributes, size);
         let Writer {
             parts,
@@ -421,7 +417,7 @@ impl Storage {
             verifier,
             ..
         } = &mut self.writer;
-        let begun = parts.begin(part, &path, opener, verifier, decide);
+        let begun = parts.begin(part, &path, opener, verifier, last, decide);
         begun.ok().map(Ok)
     }
 
@@ -475,6 +471,55 @@ impl Storage {
         self.writer.finish();
         self.voice.tell(StorageEvent::TreeDone);
     }
+}
+
+/// The part that a record lists, its name, and what it says of the file.
+fn part_of<'a>(record: &Record<'a>) -> Option<(Part, &'a [u8], Attributes)> {
+    let (part, name, attributes) = match *record {
+        Record::Part {
+            file,
+            whole,
+            name,
+            attributes,
+            size,
+            start,
+            length,
+        } => {
+            let size = Size::Listed(size);
+            let part = Part {
+                file,
+                whole,
+                size,
+                start,
+                length,
+            };
+            (part, name, attributes)
+        }
+        Record::Growing {
+            file,
+            whole,
+            name,
+            attributes,
+            start,
+            length,
+            is_last,
+        } => {
+            let size = match is_last {
+                true => Size::Grown(start.checked_add(length)?),
+                false => Size::Growing,
+            };
+            let part = Part {
+                file,
+                whole,
+                size,
+                start,
+                length,
+            };
+            (part, name, attributes)
+        }
+        _ => return None,
+    };
+    Some((part, name, attributes))
 }
 
 /// Takes what else waits to be written, and returns the job behind it if that is of another kind.

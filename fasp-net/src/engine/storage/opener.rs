@@ -79,6 +79,16 @@ impl Opener {
             held,
         })
     }
+
+    /// Opens the partial of a file that is still being written, which is never continued (protocol §13.6).
+    pub(super) fn open_growing(&self, dir: &Dir, name: &[u8]) -> Result<Opened, docroot::Error> {
+        let partial = patiently(dir, name, &PartialOptions::default())?;
+        Ok(Opened {
+            partial,
+            progress: None,
+            held: RangeSet::new(),
+        })
+    }
 }
 
 /// Waits for a former session that has not noticed yet that its client is gone.

@@ -1,4 +1,4 @@
-//! The parts of split files that one session receives (protocol §13.3).
+//! The parts of files that one session receives (protocol §13.3, §13.6).
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use docroot::Metadata;
 use fasp_core::ErrorCode;
 
 use super::assembly::{Assembly, BadPart, Joined, Output, Part};
@@ -48,13 +49,14 @@ impl PartWriter {
         path: &[u8],
         opener: &Opener,
         verifier: &mut Verifier,
+        last: Option<Metadata>,
         decide: impl FnOnce() -> Result<Decision, docroot::Error>,
     ) -> Result<(), BadPart> {
         // A file that failed in another session is let go of here.
         self.open.retain(|_, open| !open.output.is_settled());
         let listed = self
             .assembly
-            .list(part, path, &self.voice, opener, decide)?;
+            .list(part, path, &self.voice, opener, last, decide)?;
         let Some(output) = listed else {
             return Ok(());
         };
