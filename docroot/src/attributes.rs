@@ -1,6 +1,7 @@
 //! What is known about an object, and what may be set on one.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::xattr::Xattrs;
 use rustix::fs::{FileType, Mode, Stat, Timespec, Timestamps, UTIME_OMIT};
@@ -153,6 +154,11 @@ impl Attributes {
     }
 }
 
+/// Seconds since 1970 that every file system has room for: from 1980, where FAT begins, to 2038, where 32 bits end.
+const USUAL: RangeInclusive<i64> = 315_532_800..=i32::MAX as i64;
+/// What FAT rounds times to, seconds.
+const COARSEST: u64 = 2;
+
 /// What to set on a received object; what is absent stays as the system made it.
 ///
 /// Who may decide about owner and group is the caller's business (P-7).
@@ -185,6 +191,20 @@ impl Metadata {
             last_access: self.atime.map_or(omit, Timestamp::to_timespec),
             last_modification: self.mtime.map_or(omit, Timestamp::to_timespec),
         })
+    }
+
+    /// Whether there are file systems that have no room for these times.
+    pub(crate) fn has_odd_times(&self) -> bool {
+        let times = self.mtime.iter().chain(&self.atime);
+        times.into_iter().any(|time| !USUAL.contains(&time.seconds))
+    }
+
+    /// Whether something has these times, but for what is rounded where times are coarse.
+    pub(crate) fn has_times_of(&self, found: &Attributes) -> bool {
+        let is_near = |wanted: Option<Timestamp>, found: Timestamp| {
+            wanted.is_none_or(|wanted| wanted.seconds.abs_diff(found.seconds) <= COARSEST)
+        };
+        is_near(self.mtime, found.mtime) && is_near(self.atime, found.atime)
     }
 
     pub(crate) fn permissions(&self) -> Option<Mode> {

@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::{Errno, Result};
 use rustix::process::{Signal, getpid, kill_process};
@@ -47,12 +49,15 @@ static STATE: Mutex<State> = Mutex::new(State {
     counts: BTreeMap::new(),
     armed: None,
     has_struck: false,
+    slow: None,
 });
 
 struct State {
     counts: BTreeMap<Place, u64>,
     armed: Option<Armed>,
     has_struck: bool,
+    /// A call, and how long it takes.
+    slow: Option<(&'static str, Duration)>,
 }
 
 struct Armed {
@@ -90,6 +95,12 @@ pub fn arm(place: &str, number: u64, fault: Fault) {
     IS_ON.store(true, Ordering::SeqCst);
 }
 
+/// Lets every call of this name take so much longer from now on, as on a slow disk.
+pub fn slow(call: &'static str, delay: Duration) {
+    state().slow = Some((call, delay));
+    IS_ON.store(true, Ordering::SeqCst);
+}
+
 /// Whether the call that was chosen has failed.
 pub fn has_struck() -> bool {
     state().has_struck
@@ -98,7 +109,9 @@ pub fn has_struck() -> bool {
 /// Lets calls be made as ever.
 pub fn disarm() {
     IS_ON.store(false, Ordering::SeqCst);
-    state().armed = None;
+    let mut state = state();
+    state.armed = None;
+    state.slow = None;
 }
 
 #[track_caller]
@@ -116,6 +129,11 @@ pub(crate) fn before(call: &'static str) -> Result<()> {
     });
     *state.counts.entry(place).or_default() += 1;
     if !is_chosen {
+        let delay = state.slow.filter(|(slow, _)| *slow == call);
+        drop(state);
+        if let Some((_, delay)) = delay {
+            thread::sleep(delay);
+        }
         return Ok(());
     }
     state.has_struck = true;
@@ -132,6 +150,6 @@ fn die() -> ! {
     // It does not come back from here; were it refused, the test would have no death.
     kill_process(getpid(), Signal::KILL).ok();
     loop {
-        std::thread::park();
+        thread::park();
     }
 }

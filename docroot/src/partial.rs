@@ -494,6 +494,11 @@ pub(crate) fn apply(fd: BorrowedFd<'_>, metadata: &Metadata, kept: Mode) -> Resu
     }
     if let Some(times) = metadata.timestamps() {
         note(futimens(fd, &times), &mut not_kept.times)?;
+        // A file system takes what it has no room for as well, and keeps the nearest that it has.
+        if metadata.has_odd_times() {
+            let now = Attributes::of(&fstat(fd).map_err(Error::stat)?);
+            not_kept.times |= !metadata.has_times_of(&now);
+        }
     }
     Ok(not_kept)
 }

@@ -143,6 +143,9 @@ impl Error {
                 io::ErrorKind::PermissionDenied => {
                     Some("run the command as the account that owns it".to_owned())
                 }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("free space there and run the same command again".to_owned())
+                }
                 _ => None,
             },
             Self::TooOpen { path, wanted, .. } => {

@@ -216,7 +216,11 @@ impl StateDir {
         let mut file = File::from(self.open_at(&new, flags)?);
         file.write_all(bytes)
             .and_then(|()| file.sync_all())
-            .map_err(|source| self.io("write", &new, source))?;
+            .map_err(|source| {
+                // It would take room on a disk that has none; one that stays goes with the next edit.
+                rustix::fs::unlinkat(&self.dir, &new, AtFlags::empty()).ok();
+                self.io("write", &new, source)
+            })?;
         rustix::fs::renameat(&self.dir, &new, &self.dir, name)
             .map_err(io_error("replace", self.path.join(name)))?;
         rustix::fs::fsync(&self.dir).map_err(io_error("write", &self.path))
