@@ -94,6 +94,7 @@ impl KnownHosts {
     /// # Errors
     /// [`Error::UserFile`] when the file cannot be read or replaced, or the host has another key of this type already.
     pub fn add(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), Error> {
+        let _alone = user_file::lock(&self.path)?;
         let mut content = self.read()?;
         let token = token(host, port);
         let same_type = |e: &Entry| !e.revoked && e.key.algorithm() == key.algorithm();

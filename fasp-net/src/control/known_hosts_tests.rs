@@ -133,3 +133,18 @@ fn c3_the_list_is_private_to_write_and_refused_when_others_may() {
     let error = hosts.check("h", 22, &key(KEY_A)).unwrap_err();
     assert!(matches!(error, Error::UserFile { .. }));
 }
+
+#[test]
+fn hosts_that_are_added_at_once_all_stay() {
+    let (_dir, hosts) = list();
+    let names: Vec<_> = (0..16).map(|n| format!("host-{n}.example")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| hosts.add(name, 33001, &key(KEY_A)).unwrap());
+        }
+    });
+    for name in &names {
+        let verdict = hosts.check(name, 33001, &key(KEY_A)).unwrap();
+        assert_eq!(verdict, Verdict::Known, "{name}");
+    }
+}

@@ -13,6 +13,7 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -52,6 +53,32 @@ pub(super) fn read(path: &Path, privacy: Privacy) -> Result<Option<Zeroizing<Str
     Ok(Some(text))
 }
 
+/// Keeps everybody else who asks waiting, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _directory: Option<File>,
+}
+
+/// Waits until nobody else changes files beside this one; for whoever reads a file and writes it anew.
+pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
+    let failed = |e: io::Error| user_file(path, e.to_string());
+    let directory = directory_of(path);
+    private_directory(directory).map_err(failed)?;
+    let directory = File::open(directory).map_err(failed)?;
+    // Where there are no locks, as on some network file systems, the last one to write counts.
+    let locked = rustix::fs::flock(&directory, FlockOperation::LockExclusive);
+    Ok(Lock {
+        _directory: locked.is_ok().then_some(directory),
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes a file of mode 0600 so that a crash leaves either the old content or the new, never half of it.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     put(path, content, true)
@@ -64,10 +91,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
 
 fn put(path: &Path, content: &[u8], is_durable: bool) -> Result<(), Error> {
     let failed = |e: io::Error| user_file(path, e.to_string());
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     private_directory(directory).map_err(failed)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
