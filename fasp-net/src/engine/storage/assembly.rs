@@ -14,7 +14,7 @@ use fasp_core::{ErrorCode, RangeSet};
 use super::decide::{Decision, Place, Plain, Target};
 use super::durable::Progress;
 use super::opener::{Opened, Opener};
-use super::unseal::{Arrived, Content, Received};
+use super::unseal::{Arrived, Content, Envelope, Received};
 use super::{Settled, SettledResult, Voice};
 use crate::engine::commit::Pending;
 
@@ -456,7 +456,7 @@ impl Whole {
                 file,
                 path,
                 size,
-                content: Content::Partial(Received { partial, progress }),
+                content: Content::File(Envelope::Partial(Received { partial, progress })),
                 metadata,
                 plain,
                 parts: Some(parts),

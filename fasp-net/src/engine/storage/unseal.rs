@@ -74,32 +74,30 @@ enum Task {
 #[derive(Debug)]
 pub(super) enum Content {
     Memory(Vec<u8>),
+    File(Envelope),
+}
+
+/// An envelope that is a file.
+#[derive(Debug)]
+pub(super) enum Envelope {
     Partial(Received),
     /// It was there before under its own name.
     Present(SourceFile),
 }
 
-impl Content {
+impl Envelope {
     /// Fills `room` from an offset on; all of it has to be there.
     fn read(&self, room: &mut [u8], start: u64) -> Result<(), EnvelopeError> {
         let count = match self {
-            Self::Memory(bytes) => {
-                // Below the length of a slice, so the cast cannot cut.
-                let rest = bytes.get(start as usize..).unwrap_or_default();
-                let count = rest.len().min(room.len());
-                room[..count].copy_from_slice(&rest[..count]);
-                count
-            }
             Self::Partial(Received { partial, .. }) => partial.read_at(room, start)?,
             Self::Present(file) => file.read_at(room, start)?,
         };
         whole(count, room)
     }
 
-    /// The permission bits that a file of this process gets, or has.
+    /// The permission bits that it has.
     fn mode(&self) -> Result<u32, docroot::Error> {
         Ok(match self {
-            Self::Memory(_) => 0o600,
             Self::Partial(Received { partial, .. }) => partial.attributes()?.mode,
             Self::Present(file) => file.attributes().mode,
         })
@@ -180,9 +178,7 @@ impl Unsealer {
         // The thread lives as long as these senders.
         match arrived.content {
             Content::Memory(_) => self.small.send(arrived).ok(),
-            Content::Partial(_) | Content::Present(_) => {
-                self.large.send(Task::Arrived(Box::new(arrived))).ok()
-            }
+            Content::File(_) => self.large.send(Task::Arrived(Box::new(arrived))).ok(),
         };
     }
 
@@ -292,8 +288,8 @@ impl Work {
                     plain_len: Some(plain_len),
                 };
                 let opened_from = match arrived.content {
-                    Content::Partial(received) => Some(received),
-                    Content::Memory(_) | Content::Present(_) => None,
+                    Content::File(Envelope::Partial(received)) => Some(received),
+                    Content::Memory(_) | Content::File(Envelope::Present(_)) => None,
                 };
                 self.voice.not_kept(&arrived.path, finished.not_kept());
                 self.opened.push(Pending {
@@ -342,14 +338,17 @@ impl Work {
             ..
         } = arrived;
         let existing = plain.existing;
-        if let Content::Memory(envelope) = content {
-            let bytes = plain.decryption.open_small(envelope, &self.cancelled)?;
-            let made = plain
-                .dir
-                .create_small(&plain.name, &bytes, metadata, existing)?;
-            return Ok((made, bytes.len() as u64));
-        }
-        let read = |room: &mut [u8], start| content.read(room, start);
+        let envelope = match content {
+            Content::Memory(envelope) => {
+                let bytes = plain.decryption.open_small(envelope, &self.cancelled)?;
+                let made = plain
+                    .dir
+                    .create_small(&plain.name, &bytes, metadata, existing)?;
+                return Ok((made, bytes.len() as u64));
+            }
+            Content::File(envelope) => envelope,
+        };
+        let read = |room: &mut [u8], start| envelope.read(room, start);
         let mut opening = match begun {
             Some(begun) => begun,
             None => Opening::begin(plain, *size, &self.cancelled, read)?,
@@ -358,7 +357,7 @@ impl Work {
         let metadata = Metadata {
             mode: Some(match metadata.mode {
                 Some(mode) => mode,
-                None => content.mode()?,
+                None => envelope.mode()?,
             }),
             ..metadata.clone()
         };
@@ -383,8 +382,10 @@ impl Work {
                 &metadata,
                 existing,
             )),
-            Content::Partial(Received { partial, .. }) => Some(partial.finish(&metadata, existing)),
-            Content::Present(_) => None,
+            Content::File(Envelope::Partial(Received { partial, .. })) => {
+                Some(partial.finish(&metadata, existing))
+            }
+            Content::File(Envelope::Present(_)) => None,
         });
         match finished {
             Some(Ok(finished)) => self.opened.push(Pending {
@@ -414,7 +415,7 @@ impl Work {
 }
 
 fn keep(content: Content) {
-    if let Content::Partial(received) = content {
+    if let Content::File(Envelope::Partial(received)) = content {
         received.keep();
     }
 }

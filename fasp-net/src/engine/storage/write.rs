@@ -15,7 +15,7 @@ use super::durable::Progress;
 use super::opener::Opener;
 use super::output::{Output, Run};
 use super::parts::PartWriter;
-use super::unseal::{Arrived, Content, Received, Unsealer};
+use super::unseal::{Arrived, Content, Envelope, Received, Unsealer};
 use super::verify::{Extent, Present, Verifier, samples};
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
 use crate::engine::commit::Pending;
@@ -371,7 +371,7 @@ impl Writer {
             file,
             path: target.path,
             size: target.source.size,
-            content: Content::Present(present),
+            content: Content::File(Envelope::Present(present)),
             metadata,
             plain,
             parts: None,
@@ -520,7 +520,7 @@ impl Writer {
                 file,
                 path,
                 size,
-                content: Content::Partial(Received { partial, progress }),
+                content: Content::File(Envelope::Partial(Received { partial, progress })),
                 metadata,
                 plain,
                 parts: None,
