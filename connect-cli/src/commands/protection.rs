@@ -75,12 +75,11 @@ async fn begin(ui: Ui, sealing: Sealing) -> Result<Sealed, CommandError> {
         let is_strong = passphrase.is_strong();
         let ring = KeyRing::new(passphrase, MemoryCeiling::DEFAULT);
         let batch = ring.new_batch(Cost::DEFAULT, &AtomicBool::new(false))?;
-        let sealed = Sealed::new(batch, is_strong);
         let Some(records) = sealing.records else {
-            return Ok(sealed);
+            return Ok(Sealed::new(batch, is_strong));
         };
         let directory = connect_agent::own_directory(&records)?;
-        Ok(sealed.recorded(&directory, ring)?)
+        Ok(Sealed::recorded(batch, is_strong, &directory, ring)?)
     })
     .await
 }

@@ -64,35 +64,36 @@ struct Version {
 impl Protection {
     /// Protects files with new keys, each wrapped under this one, which comes from a passphrase that is strong or not.
     pub fn new(batch: Arc<Kek>, is_strong: bool) -> Self {
+        Self::with(batch, is_strong, None)
+    }
+
+    /// The same, but keeps records of large files in this directory, and goes on with those that an earlier command began
+    /// with the passphrase of this ring.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a directory that cannot be read.
+    pub fn recorded(
+        batch: Arc<Kek>,
+        is_strong: bool,
+        directory: &Docroot,
+        ring: KeyRing,
+    ) -> Result<Self, Error> {
+        let records = Records::open(directory, ring)?;
+        Ok(Self::with(batch, is_strong, records))
+    }
+
+    fn with(batch: Arc<Kek>, is_strong: bool, records: Option<Records>) -> Self {
         Self(Arc::new(Inner {
             batch,
             claim: match is_strong {
                 true => ContentProtection::StrongPassphrase,
                 false => ContentProtection::Passphrase,
             },
-            records: None,
-            begun: Mutex::default(),
-            chunks: Mutex::default(),
-            numbers: AtomicU64::new(0),
-        }))
-    }
-
-    /// Keeps records of large files in this directory, and goes on with those that an earlier command began with the passphrase
-    /// of this ring.
-    ///
-    /// # Errors
-    /// [`Error::File`] for a directory that cannot be read.
-    pub fn recorded(self, directory: &Docroot, ring: KeyRing) -> Result<Self, Error> {
-        let records = Records::open(directory, ring)?;
-        let Inner { batch, claim, .. } = &*self.0;
-        Ok(Self(Arc::new(Inner {
-            batch: Arc::clone(batch),
-            claim: *claim,
             records,
             begun: Mutex::default(),
             chunks: Mutex::default(),
             numbers: AtomicU64::new(0),
-        })))
+        }))
     }
 
     /// Everything has arrived: no envelope is gone on with.
