@@ -1,11 +1,9 @@
 //! Directories of a user's own, for nobody else's eyes.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use docroot::Docroot;
+use docroot::{Docroot, make_private_directory};
 
 use crate::error::{Error, Result};
 
@@ -23,11 +21,7 @@ pub fn own_directory(path: &Path) -> Result<Docroot> {
 
 /// Makes a directory with those above it, with mode 0700, if it is missing.
 pub(crate) fn make_directory(path: &Path) -> Result<()> {
-    if path.as_os_str().is_empty() {
-        return Ok(());
-    }
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| Error::Directory {
+    make_private_directory(path).map_err(|error| Error::Directory {
         path: path.to_owned(),
         source: match error.kind() {
             io::ErrorKind::PermissionDenied => docroot::Error::NoPermission(error),

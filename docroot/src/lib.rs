@@ -67,7 +67,7 @@ pub use error::{Error, NameFault, Result};
 pub use escape::{Escaped, escape_message, escape_name};
 pub use link::symlink_target_is_beneath;
 pub use listing::{DirEntry, Listing};
-pub use operator::read_operator_file;
+pub use operator::{make_private_directory, read_operator_file};
 pub use operator_edit::edit_operator_file;
 pub use partial::{Partial, PartialOptions};
 pub use path::{EntryPath, MAX_COMPONENT, MAX_DEPTH, MAX_LINK_TARGET, MAX_PATH, Suffixes};

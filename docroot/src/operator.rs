@@ -1,8 +1,10 @@
 //! Files the operator names by their whole path: lists, keys, configuration (P-8).
 
 use std::collections::VecDeque;
+use std::fs::DirBuilder;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use crate::sys::{fstat, openat, readlinkat, statat};
@@ -27,6 +29,19 @@ const MAX_LINKS: usize = 40;
 pub fn read_operator_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = locate(path)?.file.ok_or(Error::NotFound)?;
     read_trusted(&file, limit).map(|(content, _)| content)
+}
+
+/// Makes a directory of this account's own, with those above it that are missing, for nobody else's eyes (mode 0700).
+/// One that is there already stays as it is.
+///
+/// # Errors
+/// What the system says.
+pub fn make_private_directory(path: &Path) -> std::io::Result<()> {
+    // Above a file in the directory that one is in.
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Reads an open file of at most `limit` bytes that nobody else could have put there.

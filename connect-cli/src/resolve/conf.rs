@@ -1,9 +1,6 @@
 //! Which file and which record the commands below `conf` are about.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, path::PathBuf};
 
 use aspera_conf::{Conf, Record, schema::Section, store};
 
@@ -101,16 +98,8 @@ pub fn make_conf_directory(file: &ConfFile) -> Result<(), CommandError> {
     let Some(directory) = file.path.parent().filter(|_| file.is_default) else {
         return Ok(());
     };
-    make_directory(directory).map_err(|source| CommandError::Output {
+    docroot::make_private_directory(directory).map_err(|source| CommandError::Output {
         what: format!("the directory '{}'", directory.display()),
         source,
     })
-}
-
-fn make_directory(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }

@@ -8,11 +8,12 @@
 )]
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     path::Path,
 };
 
+use docroot::make_private_directory;
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
@@ -63,7 +64,7 @@ pub(super) struct Lock {
 pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
     let failed = |e: io::Error| user_file(path, e.to_string());
     let directory = directory_of(path);
-    private_directory(directory).map_err(failed)?;
+    make_private_directory(directory).map_err(failed)?;
     let directory = File::open(directory).map_err(failed)?;
     // Where there are no locks, as on some network file systems, the last one to write counts.
     let locked = rustix::fs::flock(&directory, FlockOperation::LockExclusive);
@@ -92,7 +93,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
 fn put(path: &Path, content: &[u8], is_durable: bool) -> Result<(), Error> {
     let failed = |e: io::Error| user_file(path, e.to_string());
     let directory = directory_of(path);
-    private_directory(directory).map_err(failed)?;
+    make_private_directory(directory).map_err(failed)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = directory.join(name);
@@ -126,14 +127,6 @@ fn write_new(path: &Path, content: &[u8], is_durable: bool) -> io::Result<()> {
         true => file.sync_all(),
         false => Ok(()),
     }
-}
-
-fn private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 #[cfg(unix)]
