@@ -175,6 +175,9 @@ fn a_signal_ends_a_transfer_that_waits_for_a_growing_file() {
     }
 }
 
+/// Something that happens to a file.
+type Change<'a> = &'a dyn Fn(&Path) -> std::io::Result<()>;
+
 #[test]
 fn a_growing_file_that_is_not_what_it_was_fails_alone() {
     let shorten = |path: &Path| File::options().write(true).open(path).unwrap().set_len(9);
@@ -188,8 +191,7 @@ fn a_growing_file_that_is_not_what_it_was_fails_alone() {
         let file = File::options().write(true).open(path)?;
         file.write_all_at(b"other", 1000)
     };
-    let changes: [&dyn Fn(&Path) -> std::io::Result<()>; 4] =
-        [&shorten, &replace, &remove, &write_over];
+    let changes: [Change<'_>; 4] = [&shorten, &replace, &remove, &write_over];
     for change in changes {
         let site = Site::new();
         site.bed.file("grows", 200_000);
