@@ -91,7 +91,7 @@ fn what_is_there_of_a_growing_file_is_sent_before_the_rest_is_written() {
     let ordinary = site.bed.file("tree/ordinary", 300_000);
     let sources = [
         source(&first, "3&wait_start=null_read"),
-        source(&second, "3"),
+        source(&second, "3&wait_start=null_read"),
     ];
     let client = start(
         &site,
@@ -197,7 +197,10 @@ fn a_growing_file_that_is_not_what_it_was_fails_alone() {
         site.bed.file("grows", 200_000);
         site.bed.file("other", 10);
         let grows = site.path("grows");
-        let client = start(&site, &["other", &source(&grows, "1"), "HOST:"]);
+        let client = start(
+            &site,
+            &["other", &source(&grows, "3&wait_start=null_read"), "HOST:"],
+        );
         wait_for_partial(&site, "grows", 199_999);
         change(&grows).unwrap();
         assert_changed(&site, &Run::of(client));

@@ -17,6 +17,10 @@ use crate::engine::source_list::Located as Found;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(150);
+/// How often at most, where they are complete at once.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// Files sent as they grow, at most: as many as a receiver takes (protocol §12). Others are sent when they are complete.
+const MAX_FILES: u32 = 256;
 /// A part has at least this share of what is before it, so that their number grows with the logarithm of the size …
 const SHARE: u64 = 4096;
 /// … unless that takes longer than this.
@@ -97,7 +101,7 @@ impl Listing {
 
     /// Waits before the next look.
     fn pause(&self, quiet: Duration) -> Result<(), Gone> {
-        thread::sleep(LOOK.min(quiet).max(Duration::from_millis(1)));
+        thread::sleep(LOOK.min(quiet).max(SHORTEST));
         match self.is_heard() {
             true => Ok(()),
             false => Err(Gone),
@@ -162,7 +166,7 @@ impl Listing {
     /// Whether files can be sent while they grow; if not, they are when they are complete. An envelope begins with its
     /// length, and sessions that share a list share whole files.
     fn sends_growing_files(&self) -> bool {
-        self.protection.is_none() && matches!(self.out, Out::Pages(_))
+        self.protection.is_none() && matches!(self.out, Out::Pages(_)) && self.wholes < MAX_FILES
     }
 
     /// Lists the first part; nothing as long as there are no two bytes.
