@@ -28,7 +28,7 @@ use fasp_net::{
 use support::TestServer;
 
 /// What is transferred, bytes: much more than may be in memory.
-const SIZE: usize = 32_000_000;
+const SIZE: usize = 80_000_000;
 /// How long a write takes.
 const WRITE: Duration = Duration::from_millis(8);
 
