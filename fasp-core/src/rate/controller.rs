@@ -14,11 +14,12 @@ use super::start::Start;
 use super::{Found, PathMemory, REPORT_TIME, RateLimits, Report, SLOWEST};
 use crate::{Rate, RatePolicy};
 
-/// Datagrams per round-trip time before two samples exist (protocol §11) …
+/// Datagrams per round-trip time before two samples exist on a path that nobody has measured (protocol §11) …
 const FIRST_FLIGHT: u64 = 10;
 /// … which leave within this share of it, so that their arrival says more about the path.
 const FIRST_FLIGHT_SPEED: u64 = 8;
-/// Bytes that may always be on their way while starting, once the round trip is known.
+/// Bytes that may always be on their way while starting, once the round trip is known, if only from the control connection:
+/// thirty full datagrams, three initial windows of TCP, paced over three eighths of a round trip.
 const START_WINDOW: u64 = 45_000;
 /// Products of rate and round trip that may be on their way while starting.
 const START_PRODUCTS: f64 = 2.0;
@@ -69,6 +70,8 @@ pub(crate) struct RateController {
     peak: Rate,
     /// Half of what an earlier session saw of this path; zero where nothing is known.
     remembered: Rate,
+    /// The control connection has measured the path.
+    is_measured: bool,
     delay: DelayRule,
     policer: Policer,
     loss: LossMeter,
@@ -107,6 +110,7 @@ impl RateController {
             known: (Rate::ZERO, now),
             peak: Rate::ZERO,
             remembered: Rate::ZERO,
+            is_measured: false,
             delay: DelayRule::new(),
             policer: Policer::new(),
             loss: LossMeter::new(now),
@@ -138,9 +142,18 @@ impl RateController {
         self.peak
     }
 
-    /// Bytes that a path that is known from before may get ahead of the first answer.
-    pub(crate) fn first_flight(&self, rtt: Duration) -> u64 {
-        self.remembered.bytes_in(rtt)
+    /// The control connection has measured the path's round trip, as TCP does before its own slow start.
+    pub(crate) fn on_measured(&mut self) {
+        self.is_measured = true;
+    }
+
+    /// Bytes that may get ahead of the first answer (rule W-33).
+    pub(crate) fn first_flight(&self, rtt: Duration, datagram: u64) -> u64 {
+        let usual = match self.is_measured {
+            true => START_WINDOW,
+            false => FIRST_FLIGHT * datagram,
+        };
+        usual.max(self.remembered.bytes_in(rtt))
     }
 
     /// Returns the rate to send at.
@@ -210,7 +223,7 @@ impl RateController {
     ) -> u64 {
         let is_adaptive = self.limits.policy != RatePolicy::Fixed;
         if !self.is_timed {
-            return (FIRST_FLIGHT * datagram).max(self.first_flight(rtt));
+            return self.first_flight(rtt, datagram);
         }
         let overshoots = match &self.mode {
             Mode::Start(_) => true,

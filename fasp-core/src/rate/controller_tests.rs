@@ -46,6 +46,23 @@ fn w33_ten_datagrams_a_round_trip_leave_until_two_samples_exist() {
 }
 
 #[test]
+fn w33_thirty_datagrams_leave_at_first_where_the_control_connection_measured_the_path() {
+    let limits = RateLimits {
+        target: Some(Rate::from_mbps(900)),
+        ..RateLimits::default()
+    };
+    let epoch = Instant::now();
+    let mut controller = RateController::new(epoch, Duration::ZERO, limits, RTT, 1200);
+    controller.on_measured();
+    assert_eq!(controller.window(RTT, RTT, 1200, 1 << 20), 45_000);
+    assert_eq!(
+        controller.rate(),
+        Rate::from_bytes_in(80 * 1200, RTT),
+        "not at once, and not at the target"
+    );
+}
+
+#[test]
 fn w31_silence_halves_and_then_only_probes() {
     let epoch = Instant::now();
     let limits = RateLimits {

@@ -146,8 +146,6 @@ pub struct Session {
     hello_timeout: Duration,
 }
 
-/// A client sends its pages and blocks behind `HELLO` before any answer, this many bytes at most.
-const FIRST_FLIGHT: u64 = 10 * BASE_DATAGRAM as u64;
 /// Times that `CLOSE` is sent, a round trip apart, unless the peer answers.
 const CLOSES: u32 = 8;
 /// Times that a client says it which waits for no answer.
@@ -174,6 +172,9 @@ impl Session {
         let base = BASE_DATAGRAM as u64;
         let mut controller =
             RateController::new(now, config.time_of_day, config.limits, rtt.smoothed(), base);
+        if config.rtt.is_some() {
+            controller.on_measured();
+        }
         // Only what was measured on this connection can tell that the path is the one remembered.
         if let Some((memory, measured)) = config.path.zip(config.rtt) {
             controller.remember(measured, memory);

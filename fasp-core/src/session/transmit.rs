@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{FIRST_FLIGHT, Role, Session, Side, State, TransmitBatch};
+use super::{Role, Session, Side, State, TransmitBatch};
 use crate::file::Block;
 use crate::recovery::{Content, Receiving};
 use crate::wire::frame::{
@@ -320,8 +320,9 @@ impl Session {
     /// Bytes that may be on their way.
     pub(super) fn window(&self) -> u64 {
         if self.is_greeting() {
-            let known = self.controller.first_flight(self.rtt.smoothed());
-            return FIRST_FLIGHT.max(known);
+            // A client sends its pages and blocks behind `HELLO` before any answer.
+            let rtt = self.rtt.smoothed();
+            return self.controller.first_flight(rtt, BASE_DATAGRAM as u64);
         }
         let share = (self.peer_buffer / 2).min(MAX_SOCKET_SHARE);
         // Without what waits in queues: a window that grew with them would fill them.
