@@ -12,6 +12,7 @@ use docroot::{Existing, Metadata, Partial, PartialHandle};
 use fasp_core::{ErrorCode, RangeSet};
 
 use super::decide::{Decision, Place, Plain, Target};
+use super::directories::Directories;
 use super::durable::Progress;
 use super::opener::{Opened, Opener};
 use super::unseal::{Arrived, Content, Envelope, Received};
@@ -23,9 +24,12 @@ const MAX_WHOLES: usize = 256;
 /// Parts without a result (protocol §12).
 const MAX_PARTS: usize = 65_536;
 
-/// The split files of a transfer. Clones share them.
+/// The split files of a transfer, and its directories. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Assembly(Arc<Mutex<BTreeMap<u32, Whole>>>);
+pub(crate) struct Assembly {
+    wholes: Arc<Mutex<BTreeMap<u32, Whole>>>,
+    directories: Directories,
+}
 
 /// What a part says of the size of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,7 +254,12 @@ impl Parts {
 impl Assembly {
     fn wholes(&self) -> MutexGuard<'_, BTreeMap<u32, Whole>> {
         // What is behind a panic in here is a file without its result, which is never published.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wholes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the transfer's directories are to have.
+    pub(super) const fn directories(&self) -> &Directories {
+        &self.directories
     }
 
     /// Takes a listed part; returns where its bytes go if they are wanted. `decide` is asked about the first part of a

@@ -13,6 +13,7 @@ use transfer_spec::{OverwritePolicy, Preserve, ResumePolicy, SymlinkPolicy};
 use self::envelope::Envelope;
 pub(super) use self::envelope::Plain;
 use super::checkpoint::{Checkpoint, MAX_CHECKPOINT, SourceVersion};
+use super::directories::Writing;
 use super::prune::Prune;
 use super::{Rules, Voice};
 use crate::engine::decryption::plain_name;
@@ -82,7 +83,7 @@ pub(super) struct Decider {
     last: Option<Last>,
     links: Vec<Link>,
     prune: Option<Prune>,
-    directories: Vec<(EntryPath, Metadata)>,
+    directories: Writing,
     /// What else is to be kept of the file or directory that comes next.
     wished: Wished,
     room: Room,
@@ -138,7 +139,7 @@ impl Link {
 }
 
 impl Decider {
-    pub(super) fn new(destination: Destination, rules: Rules) -> Self {
+    pub(super) fn new(destination: Destination, rules: Rules, directories: Writing) -> Self {
         let prune = (rules.files.delete_absent).then(|| Prune::new(&rules.files, rules.symlinks));
         Self {
             prune,
@@ -147,7 +148,7 @@ impl Decider {
             dirs: HashMap::new(),
             last: None,
             links: Vec::new(),
-            directories: Vec::new(),
+            directories,
             wished: Wished::default(),
             room: Room::default(),
             looked_through: HashSet::new(),
@@ -312,7 +313,7 @@ impl Decider {
         match created {
             Ok((path, lost)) => {
                 if metadata != Metadata::default() {
-                    self.directories.push((path, metadata));
+                    self.directories.want(path, metadata);
                 }
                 lost.or(self.wished.lost)
             }
@@ -368,31 +369,26 @@ impl Decider {
         root.create_symlink(&link.place, &link.target, existing)
     }
 
-    /// Gives the directories the times and modes that they should have.
+    /// Gives the directories the times and modes that they should have, unless another session puts files into them yet.
     pub(super) fn finish_directories(&mut self, voice: &Voice) {
-        // Deepest first: setting a parent's times must come after its last change.
-        let mut directories = std::mem::take(&mut self.directories);
         let Destination::Tree(tree) = &self.destination else {
             return;
         };
-        directories.sort_by_key(|(path, _)| std::cmp::Reverse(path.depth()));
-        for (path, metadata) in directories {
-            let applied = tree
-                .root()
-                .dir(&path)
-                .and_then(|dir| dir.set_metadata(&metadata));
-            match applied {
+        self.directories.finish(|wanted| {
+            let dir = tree.root().dir(&wanted.path);
+            match dir.and_then(|dir| dir.set_metadata(&wanted.metadata)) {
+                Ok(_) if wanted.is_known => {}
                 // Times that are kept anyway: of a directory nothing depends on them, and it may be somebody else's.
                 Ok(lost) => voice.not_kept(
-                    tree.path_of(&path),
+                    tree.path_of(&wanted.path),
                     NotKept {
-                        times: lost.times && metadata.atime.is_some(),
+                        times: lost.times && wanted.metadata.atime.is_some(),
                         ..lost
                     },
                 ),
                 Err(error) => tracing::debug!(%error, "directory attributes not kept"),
             }
-        }
+        });
     }
 
     /// Opens the directory of an entry, making it if it is missing.

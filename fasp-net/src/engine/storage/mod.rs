@@ -3,6 +3,7 @@
 mod assembly;
 pub(crate) mod checkpoint;
 mod decide;
+mod directories;
 mod durable;
 mod event;
 mod gauge;
@@ -119,6 +120,7 @@ pub(super) fn start(
     let commits = commit::start(events.clone())?;
     let (sender, jobs) = bounded(QUEUE);
     let voice = Voice::new(events);
+    let directories = assembly.directories().join();
     let parts = PartWriter::new(assembly, voice.clone());
     let opener = Opener::new(rules.resume).map_err(Error::Thread)?;
     let unsealer = match destination.decryption() {
@@ -129,7 +131,7 @@ pub(super) fn start(
     let mut storage = Storage {
         settled: Vec::new(),
         is_dry_run: rules.files.dry_run,
-        decider: Decider::new(destination, rules),
+        decider: Decider::new(destination, rules, directories),
         writer: Writer::new(voice.clone(), commits, unsealer, opener, parts, promised),
         compared: BTreeMap::new(),
         next_tick: Instant::now(),
