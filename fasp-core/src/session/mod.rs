@@ -146,6 +146,9 @@ pub struct Session {
     hello_timeout: Duration,
 }
 
+/// From this round-trip time on one that the control connection has measured lets a session begin with more: on shorter paths
+/// it saves nothing, and many sessions that begin together on one host overrun each other.
+const LONG: Duration = Duration::from_millis(20);
 /// Times that `CLOSE` is sent, a round trip apart, unless the peer answers.
 const CLOSES: u32 = 8;
 /// Times that a client says it which waits for no answer.
@@ -172,7 +175,7 @@ impl Session {
         let base = BASE_DATAGRAM as u64;
         let mut controller =
             RateController::new(now, config.time_of_day, config.limits, rtt.smoothed(), base);
-        if config.rtt.is_some() {
+        if config.rtt.is_some_and(|rtt| rtt >= LONG) {
             controller.on_measured();
         }
         // Only what was measured on this connection can tell that the path is the one remembered.
