@@ -11,7 +11,7 @@ use super::policer::{Observed, Policer, Verdict};
 use super::pressure::{Felt, Pressure};
 use super::slot::{SlotDrain, Slots};
 use super::start::Start;
-use super::{Found, PathMemory, REPORT_TIME, RateLimits, Report, SLOWEST};
+use super::{Found, PathMemory, REPORT_TIME, RateLimits, Report, SLOWEST, report_spacing};
 use crate::{Rate, RatePolicy};
 
 /// Datagrams per round-trip time before two samples exist on a path that nobody has measured (protocol §11) …
@@ -233,7 +233,7 @@ impl RateController {
         if overshoots && is_adaptive {
             // What arrives until the next report waits in the peer's socket at worst, which takes no more than this.
             let seen = self.bandwidth.max(self.remembered);
-            let reports = seen.bytes_in((rtt / 8).max(REPORT_TIME) + REPORT_TIME);
+            let reports = seen.bytes_in(report_spacing(rtt) + REPORT_TIME);
             let path = seen.bytes_in(base_rtt.mul_f64(START_PRODUCTS));
             return path + reports.min(allowance) + START_WINDOW;
         }

@@ -1,8 +1,8 @@
 //! The drain behind a start: how what it has sent beyond the path is waited out.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{REPORT_TIME, Report};
+use super::{REPORT_TIME, Report, report_spacing};
 use crate::Rate;
 
 /// Share of what the path carries that leaves while nobody knows how much of the overshoot was queued: the part that a short
@@ -16,6 +16,7 @@ const SEEING: f64 = 0.5;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drain {
     began: Instant,
+    /// It ends by then whatever the reports say: a round trip blind, and two to send half of a product less.
     until: Instant,
     carried: Rate,
     /// No more than this is on its way when the queue is empty.
@@ -31,7 +32,7 @@ impl Drain {
             began: now,
             until: now + report.rtt * 3 + REPORT_TIME * 4,
             carried,
-            level: carried.bytes_in(report.base_rtt + spacing(report.rtt) / 2),
+            level: carried.bytes_in(report.base_rtt + report_spacing(report.rtt) / 2),
             is_told: false,
         }
     }
@@ -54,12 +55,7 @@ impl Drain {
     /// Takes a report; true when the queue is empty as far as can be told.
     pub(super) fn on_report(&mut self, now: Instant, report: &Report) -> bool {
         let delay = report.base_rtt + report.queueing.unwrap_or_default();
-        self.is_told |= now >= self.began + delay + spacing(report.rtt) * 2;
+        self.is_told |= now >= self.began + delay + report_spacing(report.rtt) * 2;
         report.in_flight <= self.level || now >= self.until
     }
-}
-
-/// Time between two reports.
-fn spacing(rtt: Duration) -> Duration {
-    (rtt / 8).max(REPORT_TIME)
 }

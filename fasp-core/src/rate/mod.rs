@@ -40,6 +40,11 @@ const SLOWEST: Rate = Rate::from_bits_per_second(8_000);
 /// Shortest time between two reports, and what the ends take to act on one.
 const REPORT_TIME: Duration = Duration::from_millis(5);
 
+/// Time between two reports on a path with this round-trip time (protocol §6.2).
+fn report_spacing(rtt: Duration) -> Duration {
+    (rtt / 8).max(REPORT_TIME)
+}
+
 /// The facts of one report.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report {

@@ -70,9 +70,7 @@ impl Wander {
 
     fn on_rise(&mut self, now: Instant) {
         self.rises.push_back(now);
-        while self.rises[0] + MEMORY < now {
-            self.rises.pop_front();
-        }
+        self.rises.retain(|at| *at + MEMORY >= now);
         if self.rises.len() >= RISES {
             self.until = Some(now + MEMORY);
         }

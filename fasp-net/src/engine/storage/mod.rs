@@ -477,7 +477,7 @@ impl Storage {
 
 /// The part that a record lists, its name, and what it says of the file.
 fn part_of<'a>(record: &Record<'a>) -> Option<(Part, &'a [u8], Attributes)> {
-    let (part, name, attributes) = match *record {
+    let (size, name, attributes, (file, whole, start, length)) = match *record {
         Record::Part {
             file,
             whole,
@@ -487,15 +487,8 @@ fn part_of<'a>(record: &Record<'a>) -> Option<(Part, &'a [u8], Attributes)> {
             start,
             length,
         } => {
-            let size = Size::Listed(size);
-            let part = Part {
-                file,
-                whole,
-                size,
-                start,
-                length,
-            };
-            (part, name, attributes)
+            let place = (file, whole, start, length);
+            (Size::Listed(size), name, attributes, place)
         }
         Record::Growing {
             file,
@@ -510,16 +503,16 @@ fn part_of<'a>(record: &Record<'a>) -> Option<(Part, &'a [u8], Attributes)> {
                 true => Size::Grown(start.checked_add(length)?),
                 false => Size::Growing,
             };
-            let part = Part {
-                file,
-                whole,
-                size,
-                start,
-                length,
-            };
-            (part, name, attributes)
+            (size, name, attributes, (file, whole, start, length))
         }
         _ => return None,
+    };
+    let part = Part {
+        file,
+        whole,
+        size,
+        start,
+        length,
     };
     Some((part, name, attributes))
 }
