@@ -29,7 +29,13 @@ use fasp_net::{
         },
     },
 };
-use russh::keys::{PrivateKey, ssh_key::LineEnding, ssh_key::private::Ed25519Keypair};
+use russh::{
+    MethodKind,
+    keys::{
+        HashAlg, PrivateKey, PrivateKeyWithHashAlg, ssh_key::LineEnding,
+        ssh_key::private::Ed25519Keypair,
+    },
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -694,6 +700,39 @@ async fn the_seventeenth_channel_is_refused() {
         channels.push(handle.channel_open_session().await.unwrap());
     }
     assert!(handle.channel_open_session().await.is_err());
+}
+
+#[tokio::test]
+async fn w38_without_a_proof_for_this_connection_nobody_is_let_in_by_keyboard_interactive() {
+    use russh::client::KeyboardInteractiveAuthResponse;
+
+    let key = private_key(1);
+    let site = site_with(quick(), Some(key.public_key().clone())).await;
+    let config = Arc::new(russh::client::Config::default());
+    let mut handle = russh::client::connect(config, site.endpoint.local_addr(), Anybody)
+        .await
+        .unwrap();
+    // Signed by the right key for the right user, but for a connection whose binding is another.
+    let stolen = [&[7; 32][..], b"ada"].concat();
+    let stolen = key.sign("fdc1-login", HashAlg::Sha512, &stolen).unwrap();
+    let stolen = stolen.to_pem(LineEnding::LF).unwrap();
+    for words in [String::new(), "pam".to_owned(), stolen] {
+        let answer = handle
+            .authenticate_keyboard_interactive_start("ada", words)
+            .await
+            .unwrap();
+        let KeyboardInteractiveAuthResponse::Failure {
+            remaining_methods, ..
+        } = answer
+        else {
+            panic!("{answer:?}");
+        };
+        assert!(!remaining_methods.contains(&MethodKind::KeyboardInteractive));
+    }
+    // The way that any client takes with a key.
+    let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
+    let answer = handle.authenticate_publickey("ada", key).await.unwrap();
+    assert!(answer.success());
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod slot;
 mod start;
 mod usage;
 mod wander;
+mod windowed_min;
 
 use std::time::{Duration, Instant};
 

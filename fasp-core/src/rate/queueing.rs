@@ -1,11 +1,8 @@
 //! Queueing delay, from departures here, arrivals there, and round trips (protocol §6.1).
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::baseline::Baseline;
+use super::{baseline::Baseline, windowed_min::WindowedMin};
 
 /// A delay counts as the smallest of so long: half a round trip between these.
 const MIN_WINDOW: Duration = Duration::from_millis(10);
@@ -30,25 +27,19 @@ pub(crate) struct Queueing {
 #[derive(Debug, Default)]
 struct Estimate {
     baseline: Baseline,
-    /// Samples that may become the minimum of the window, ascending, oldest first.
-    recent: VecDeque<(Instant, i64)>,
+    recent: WindowedMin<i64>,
 }
 
 impl Estimate {
     fn on_sample(&mut self, now: Instant, delay: i64, aim: i64) {
         self.baseline.on_sample(now, delay, aim);
-        while self.recent.back().is_some_and(|(_, d)| *d >= delay) {
-            self.recent.pop_back();
-        }
-        self.recent.push_back((now, delay));
+        self.recent.push(now, delay);
     }
 
     /// The smallest delay of the window above the base, microseconds.
     fn above(&mut self, now: Instant, window: Duration) -> Option<i64> {
-        while self.recent.len() > 1 && self.recent[0].0 + window < now {
-            self.recent.pop_front();
-        }
-        Some(self.recent.front()?.1 - self.baseline.base()?)
+        self.recent.shrink(now, window);
+        Some(self.recent.get()? - self.baseline.base()?)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::windowed_min::WindowedMin;
 use crate::Rate;
 
 /// A queueing delay below this is a low …
@@ -39,20 +40,15 @@ pub(super) struct Wander {
     until: Option<Instant>,
     /// What the path carried while a queue was seen beyond what wanders, and when.
     full: Option<(Rate, Instant)>,
-    /// Delays that may become the least of the last second, ascending, oldest first.
-    recent: VecDeque<(Instant, Duration)>,
+    /// The delays of the last second.
+    recent: WindowedMin<Duration>,
 }
 
 impl Wander {
     /// Takes a queueing delay; `used` is what was sent of what the path carries.
     pub(super) fn on_sample(&mut self, now: Instant, delay: Duration, aim: Duration, used: f64) {
-        while self.recent.back().is_some_and(|(_, d)| *d >= delay) {
-            self.recent.pop_back();
-        }
-        self.recent.push_back((now, delay));
-        while self.recent.len() > 1 && self.recent[0].0 + CALM < now {
-            self.recent.pop_front();
-        }
+        self.recent.push(now, delay);
+        self.recent.shrink(now, CALM);
         self.fastest = self.fastest.max(used);
         if delay <= LOW {
             self.low = Some((now, delay));
@@ -103,7 +99,7 @@ impl Wander {
     /// The least delay of the last second, if delays wander now.
     pub(super) fn calm(&self, now: Instant) -> Option<Duration> {
         self.until.filter(|until| now < *until)?;
-        self.recent.front().map(|(_, delay)| *delay)
+        self.recent.get()
     }
 }
 

@@ -6,7 +6,7 @@ use fasp_core::RateLimits;
 use fasp_core::testing::Arena;
 use netsim::{LinkConfig, Loss};
 
-const RATES_MBPS: [u64; 2] = [1_000, 10_000];
+const RATES_MBPS: [u64; 4] = [100, 300, 1_000, 10_000];
 const RTTS_MS: [u64; 6] = [1, 50, 100, 200, 300, 1_000];
 const LOSSES_PERCENT: [f64; 5] = [0.0, 0.1, 1.0, 5.0, 10.0];
 /// The queue holds one product of rate and round trip, in time between these.

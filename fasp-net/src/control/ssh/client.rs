@@ -8,13 +8,13 @@
 //! | 1 | identification lines; russh sends KEXINIT only after reading the server's |
 //! | 1 | key exchange; the host key is checked here |
 //! | 1 | `ssh-userauth` service request |
-//! | 1 or 2 | authentication: one with a password, two with a key, from a file or an agent |
+//! | 1 | authentication by a password, or by a key from a file, which proves itself at once (protocol §2.9) |
 //! | 1 | `Hello` and `Open` together, on the channel that the server opened behind its success; `Accept` comes back |
 //!
-//! That is 6 with a password and 7 with a key: russh asks the server whether a key would do before it signs, and cannot
-//! be told to sign at once. A server that does not open the channel costs one more, each refused credential one more
-//! and the server's delay. A lost segment costs a time-out only while TCP is opened and identification lines are exchanged:
-//! the rest is doubled (protocol §2.7). A ticket takes the place of all of them ([`crate::control::resume`]): 2, with TCP's.
+//! That is 6. A key of an agent takes one more: it may want a finger on it for each signature, so the server is asked first
+//! whether the key would do. A server that does not open the channel costs one more, each refused credential one more
+//! and the server's delay. A lost segment costs a time-out only while TCP is opened: the rest is doubled (protocol §2.7), and a
+//! lost identification line costs a round trip. A ticket takes the place of all of them ([`crate::control::resume`]): 2, with TCP's.
 
 use std::{
     io,
@@ -39,9 +39,10 @@ use tokio::{
 
 pub use super::trust::{FirstUse, FirstUseQuestion, HostKeyCheck};
 use super::{
-    IDENTIFICATION, SUBSYSTEM, attempts,
+    SUBSYSTEM, attempts,
     credentials::Credentials,
     doubled::Doubled,
+    identification::Comments,
     login::Login,
     transcript::{Recorded, Transcript},
     trust::{Trust, family},
@@ -142,17 +143,19 @@ pub(in crate::control) async fn log_in(
         pushed,
         host_key,
     } = handshake(stream, trust, timeout).await?;
-    let credential = Login::new(&mut handle, user, host).run(credentials).await?;
     let failed = |reason: String| Error::Handshake {
         host: host.to_owned(),
         reason,
     };
-    let channel = channel(&handle, pushed, &transcript)
-        .await
-        .map_err(|e| failed(e.to_string()))?;
     let binding = transcript
         .binding()
         .ok_or_else(|| failed("no key exchange was seen".to_owned()))?;
+    let proving = transcript.peer_takes_proofs().then_some(binding);
+    let mut login = Login::new(&mut handle, user, host, proving);
+    let credential = login.run(credentials).await?;
+    let channel = channel(&handle, pushed, &transcript)
+        .await
+        .map_err(|e| failed(e.to_string()))?;
     let connection = Connection {
         control: Control::new(HeldStream {
             stream: channel.into_stream(),
@@ -291,7 +294,7 @@ async fn handshake(
             .retain(|a| known_types.contains(&family(a)));
     }
     let config = client::Config {
-        client_id: SshId::Standard(IDENTIFICATION.into()),
+        client_id: SshId::Standard(Comments::of_client().line().into()),
         limits: super::rekey_limits(),
         preferred,
         keepalive_interval: Some(super::KEEPALIVE),

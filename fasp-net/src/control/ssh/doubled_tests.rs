@@ -7,10 +7,20 @@ use tokio::{
 };
 
 use super::*;
+use crate::control::ssh::identification::Comments;
 
-const COOKIE: [u8; 16] = [9; 16];
+const TOKEN: [u8; 16] = [9; 16];
 
-/// Two ends whose handshake has got as far as the server's KEXINIT, and what TCP carries between them: nothing of that
+fn offer(port: u16) -> Offer {
+    Offer { port, token: TOKEN }
+}
+
+/// What a client notes when it has read the server's line.
+fn tell(transcript: &Transcript, offer: Offer) {
+    transcript.set_peer(Comments::of_server(Some(offer)));
+}
+
+/// Two ends of which the client has seen the server's identification line, and what TCP carries between them: nothing of that
 /// arrives unless a test hands it over.
 struct Line {
     client: Doubled<DuplexStream>,
@@ -20,22 +30,17 @@ struct Line {
     port: Port,
 }
 
-async fn line(has_udp: bool) -> Line {
-    let transcript = || {
-        let transcript = Arc::new(Transcript::default());
-        transcript.tell(&COOKIE, None);
-        transcript
-    };
+fn line(has_udp: bool) -> Line {
     let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
     let port = Port::bind(SocketAddr::new(loopback, 0)).unwrap();
-    let told = transcript();
+    let offer = offer(port.local_address().port());
+    let told = Arc::new(Transcript::default());
     if has_udp {
-        told.tell(&COOKIE, Some(port.local_address().port()));
+        tell(&told, offer.clone());
     }
     let (near, client_tcp) = tokio::io::duplex(1 << 20);
     let (far, server_tcp) = tokio::io::duplex(1 << 20);
-    let mut server = Doubled::server(far, &transcript(), Some(port.clone()));
-    server.flush().await.unwrap();
+    let server = Doubled::server(far, &Arc::default(), Some((&port, &offer)));
     Line {
         client: Doubled::client(near, &told, loopback),
         server,
@@ -62,7 +67,7 @@ fn numbered(length: usize, from: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn both_directions_arrive_while_tcp_repeats_what_it_lost() {
-    let mut line = line(true).await;
+    let mut line = line(true);
     for round in 0..5 {
         let (asked, answered) = (numbered(3000, round), numbered(2000, round * 7));
         line.client.write_all(&asked).await.unwrap();
@@ -73,8 +78,29 @@ async fn both_directions_arrive_while_tcp_repeats_what_it_lost() {
 }
 
 #[tokio::test]
+async fn what_the_server_says_first_arrives_once_the_client_has_shown_itself() {
+    let mut line = line(true);
+    line.server.write_all(b"said before ").await.unwrap();
+    line.server.write_all(b"anybody asked").await.unwrap();
+    line.client.write_all(b"asked").await.unwrap();
+    assert_eq!(read(&mut line.server, 5).await, b"asked");
+    assert_eq!(
+        read(&mut line.client, 25).await,
+        b"said before anybody asked"
+    );
+}
+
+#[tokio::test]
+async fn the_clients_first_byte_goes_alone() {
+    let mut line = line(false);
+    assert_eq!(line.client.write(b"SSH-2.0-x\r\n").await.unwrap(), 1);
+    assert_eq!(line.client.write(b"SH-2.0-x\r\n").await.unwrap(), 10);
+    assert_eq!(line.client.write(b"").await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_tcp_brings_later_is_not_read_twice() {
-    let mut line = line(true).await;
+    let mut line = line(true);
     let first = numbered(3000, 0);
     line.client.write_all(&first).await.unwrap();
     assert_eq!(read(&mut line.server, 3000).await, first);
@@ -87,7 +113,7 @@ async fn what_tcp_brings_later_is_not_read_twice() {
 
 #[tokio::test]
 async fn without_udp_tcp_carries_everything() {
-    let mut line = line(false).await;
+    let mut line = line(false);
     let sent = numbered(200_000, 3);
     line.client.write_all(&sent).await.unwrap();
     let relay = async {
@@ -101,7 +127,7 @@ async fn without_udp_tcp_carries_everything() {
 
 #[tokio::test]
 async fn doubling_ends_after_64_kib_and_the_stream_goes_on() {
-    let mut line = line(true).await;
+    let mut line = line(true);
     let sent = numbered(300_000, 5);
     let Line {
         client,
@@ -126,16 +152,16 @@ async fn doubling_ends_after_64_kib_and_the_stream_goes_on() {
 
 #[tokio::test]
 async fn strangers_who_do_not_know_the_handshake_change_nothing() {
-    let mut line = line(true).await;
+    let mut line = line(true);
     line.client.write_all(b"first").await.unwrap();
     assert_eq!(read(&mut line.server, 5).await, b"first");
     let address = line.port.local_address();
     let stranger = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let mut forged = Keys::derive(&COOKIE).seal(From::Client, 5, b"forged bytes");
+    let mut forged = Keys::derive(&TOKEN).seal(From::Client, 5, b"forged bytes");
     forged[30] ^= 1;
     stranger.send_to(&forged, address).unwrap();
     // Reflected: the server's own bytes, as a client would send them.
-    let reflected = Keys::derive(&COOKIE).seal(From::Server, 5, b"reflected");
+    let reflected = Keys::derive(&TOKEN).seal(From::Server, 5, b"reflected");
     stranger.send_to(&reflected, address).unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     line.client.write_all(b"then").await.unwrap();
@@ -146,7 +172,7 @@ async fn strangers_who_do_not_know_the_handshake_change_nothing() {
 
 #[tokio::test]
 async fn the_end_of_tcp_is_the_end() {
-    let mut line = line(true).await;
+    let mut line = line(true);
     line.client.write_all(b"last words").await.unwrap();
     assert_eq!(read(&mut line.server, 10).await, b"last words");
     drop(line.server_tcp);
@@ -159,7 +185,7 @@ async fn the_end_of_tcp_is_the_end() {
 async fn a_port_where_nobody_listens_changes_nothing() {
     let told = Arc::new(Transcript::default());
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    told.tell(&COOKIE, Some(nobody.local_addr().unwrap().port()));
+    tell(&told, offer(nobody.local_addr().unwrap().port()));
     let (near, mut tcp) = tokio::io::duplex(1000);
     let mut client = Doubled::client(near, &told, IpAddr::from(Ipv4Addr::LOCALHOST));
     for _ in 0..3 {

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use russh::{
-    client::{AuthResult, Handle, Handler},
+    client::{AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse},
     keys::{
         Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey,
         agent::{AgentIdentity, client::AgentClient},
     },
 };
 
-use super::credentials::{ASKED, Credentials, PasswordSource, agent_label, key_label};
+use super::{
+    credentials::{ASKED, Credentials, PasswordSource, agent_label, key_label},
+    proof,
+};
 use crate::Error;
 
 /// Longest wait for the answer to one credential.
@@ -25,17 +28,25 @@ pub(super) struct Login<'a, H: Handler> {
     handle: &'a mut Handle<H>,
     user: &'a str,
     host: &'a str,
+    /// The binding of the connection, where the server takes a key's proof.
+    proving: Option<[u8; 32]>,
     tried: Vec<&'static str>,
     /// The server has said no to something.
     is_refused: bool,
 }
 
 impl<'a, H: Handler> Login<'a, H> {
-    pub(super) fn new(handle: &'a mut Handle<H>, user: &'a str, host: &'a str) -> Self {
+    pub(super) fn new(
+        handle: &'a mut Handle<H>,
+        user: &'a str,
+        host: &'a str,
+        proving: Option<[u8; 32]>,
+    ) -> Self {
         Self {
             handle,
             user,
             host,
+            proving,
             tried: Vec::new(),
             is_refused: false,
         }
@@ -102,11 +113,39 @@ impl<'a, H: Handler> Login<'a, H> {
 
     async fn key(&mut self, what: &'static str, key: PrivateKey) -> Result<bool, Error> {
         self.tried.push(what);
+        let proof = self
+            .proving
+            .and_then(|binding| proof::sign(&key, self.user, &binding));
+        if let Some(proof) = proof {
+            let answer = timed(self.prove(proof)).await;
+            return self.is_accepted(answer).await;
+        }
         let hash = rsa_hash(key.public_key());
         let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
         let login = self.handle.authenticate_publickey(self.user, key);
         let answer = timed(login).await;
         self.is_accepted(answer).await
+    }
+
+    /// Hands the proof over where the method has room for what a client knows beforehand (RFC 4256 section 3.1).
+    async fn prove(&mut self, proof: String) -> Result<AuthResult, russh::Error> {
+        let started = self
+            .handle
+            .authenticate_keyboard_interactive_start(self.user, proof);
+        match started.await? {
+            KeyboardInteractiveAuthResponse::Success => Ok(AuthResult::Success),
+            KeyboardInteractiveAuthResponse::Failure {
+                remaining_methods,
+                partial_success,
+            } => Ok(AuthResult::Failure {
+                remaining_methods,
+                partial_success,
+            }),
+            // A server that takes proofs has no questions.
+            KeyboardInteractiveAuthResponse::InfoRequest { .. } => {
+                Err(russh::Error::UnsupportedAuthMethod)
+            }
+        }
     }
 
     #[cfg(unix)]

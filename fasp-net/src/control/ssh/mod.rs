@@ -6,7 +6,9 @@ pub mod credentials;
 mod doubled;
 pub(in crate::control) mod gate;
 mod host_key;
+mod identification;
 mod login;
+mod proof;
 pub mod server;
 mod transcript;
 mod trust;
@@ -26,8 +28,6 @@ pub(crate) use transcript::recorded;
 
 /// The TCP port of our endpoint.
 pub const DEFAULT_PORT: u16 = 33001;
-/// How both ends of ours name themselves; the comment says that the server opens the channel (protocol §2.1).
-const IDENTIFICATION: &str = "SSH-2.0-connect push";
 /// The only subsystem served and asked for.
 const SUBSYSTEM: &str = "connect";
 /// Silence after which the other side is asked whether it is there.

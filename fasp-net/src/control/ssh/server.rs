@@ -22,9 +22,11 @@ use tokio::{
 };
 
 use super::{
-    HostKey, IDENTIFICATION, SUBSYSTEM,
-    doubled::Doubled,
+    HostKey, SUBSYSTEM,
+    doubled::{Doubled, Offer},
     gate::{Capacity, Gate, Ticket},
+    identification::Comments,
+    proof,
     transcript::{Deadlines, Recorded, Transcript},
 };
 use crate::{
@@ -180,17 +182,14 @@ impl Endpoint {
         })?;
         let (queue, accepted) = mpsc::channel(WAITING);
         let service = Arc::new(Service {
-            config: Arc::new(configuration(host_key, limits, port.as_ref())),
+            host_key,
+            limits,
             port,
             gate: Gate::new(Capacity {
                 unauthenticated: limits.unauthenticated,
                 per_network: limits.per_network,
                 connections: limits.connections,
             }),
-            deadlines: Deadlines {
-                identification: limits.identification,
-                authentication: limits.authentication,
-            },
             admission,
             queue,
             tickets: Tickets::default(),
@@ -214,16 +213,12 @@ impl Endpoint {
     }
 }
 
-fn configuration(host_key: HostKey, limits: Limits, port: Option<&Port>) -> server::Config {
-    let identification = match port {
-        Some(port) => format!("{IDENTIFICATION} udp={}", port.local_address().port()),
-        None => IDENTIFICATION.to_owned(),
-    };
+fn configuration(host_key: HostKey, limits: Limits, offer: Option<Offer>) -> server::Config {
     let mut methods = MethodSet::empty();
     methods.push(MethodKind::PublicKey);
     methods.push(MethodKind::Password);
     server::Config {
-        server_id: SshId::Standard(identification.into()),
+        server_id: SshId::Standard(Comments::of_server(offer).line().into()),
         methods,
         auth_rejection_time: limits.refusal,
         // The `none` method only asks which methods there are: nothing can be guessed with it.
@@ -242,11 +237,11 @@ fn configuration(host_key: HostKey, limits: Limits, port: Option<&Port>) -> serv
 
 /// What all connections of an endpoint share.
 struct Service {
-    config: Arc<server::Config>,
+    host_key: HostKey,
+    limits: Limits,
     /// Where log-ins are doubled.
     port: Option<Port>,
     gate: Arc<Gate>,
-    deadlines: Deadlines,
     admission: Arc<dyn Admission>,
     queue: mpsc::Sender<Accepted>,
     tickets: Tickets,
@@ -286,11 +281,11 @@ impl Service {
         began: tokio::time::Instant,
     ) {
         let mut first = [0];
-        let patience = FIRST_BYTE_TIMEOUT.min(self.deadlines.identification / 4);
+        let patience = FIRST_BYTE_TIMEOUT.min(self.limits.identification / 4);
         let peeked = tokio::time::timeout(patience, stream.peek(&mut first)).await;
         let (stream, ticket) = match peeked {
             Ok(Ok(1)) if first[0] == FIRST_BYTE => {
-                let deadline = began + self.deadlines.identification;
+                let deadline = began + self.limits.identification;
                 let welcome = welcome::welcome(stream, ticket, &self.tickets, &self.admission);
                 match tokio::time::timeout_at(deadline, welcome).await {
                     Ok(Ok(Welcome::Refused(stream, ticket))) => (stream, ticket),
@@ -315,8 +310,16 @@ impl Service {
         began: tokio::time::Instant,
     ) {
         let transcript = Arc::default();
-        let doubled = Doubled::server(stream, &transcript, self.port.clone());
-        let stream = Recorded::server(doubled, &transcript, self.deadlines, began);
+        let port = self.port.as_ref();
+        let offer = port.and_then(|port| Offer::new(port.local_address().port()));
+        let doubled = Doubled::server(stream, &transcript, port.zip(offer.as_ref()));
+        let deadlines = Deadlines {
+            identification: self.limits.identification,
+            authentication: self.limits.authentication,
+        };
+        let stream = Recorded::server(doubled, &transcript, deadlines, began);
+        // One for each connection: the line that names the offer is part of what the host key signs.
+        let config = configuration(self.host_key.clone(), self.limits, offer);
         let handler = Handler {
             admission: Arc::clone(&self.admission),
             queue: self.queue.clone(),
@@ -328,7 +331,7 @@ impl Service {
             channels: BTreeMap::new(),
         };
         // How a connection ends is nobody's business but the peer's; the ticket in the handler keeps count.
-        if let Ok(session) = server::run_stream(Arc::clone(&self.config), stream, handler).await {
+        if let Ok(session) = server::run_stream(Arc::new(config), stream, handler).await {
             drop(session.await);
         }
     }
@@ -486,6 +489,26 @@ impl server::Handler for Handler {
         Ok(self
             .ask(user, move |a, user| a.public_key(user, &key))
             .await)
+    }
+
+    /// Takes a key's proof (protocol §2.9); nobody else is let in this way, and nobody is asked anything.
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        proof: &str,
+        _: Option<server::Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        let binding = self.transcript.binding();
+        let proven = binding.and_then(|binding| proof::verify(proof, user, &binding));
+        match proven {
+            Some(key) if user.len() <= MAX_SECRET => Ok(self
+                .ask(user, move |a, user| a.public_key(user, &key))
+                .await),
+            _ => {
+                self.ticket.login_failed();
+                Ok(Auth::reject())
+            }
+        }
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), russh::Error> {

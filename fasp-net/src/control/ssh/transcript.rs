@@ -22,6 +22,8 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use super::{doubled::Offer, identification::Comments};
+
 /// Most bytes of one direction before encryption starts.
 const MAX_CLEAR: usize = 64 * 1024;
 /// Longest packet in the clear (RFC 4253 section 6.1 asks for 35,000).
@@ -58,9 +60,7 @@ pub(super) struct Transcript {
     binding: Mutex<Option<[u8; 32]>>,
     authenticated: AtomicBool,
     serving: AtomicBool,
-    peer_pushes: AtomicBool,
-    udp_port: OnceLock<u16>,
-    cookie: OnceLock<[u8; 16]>,
+    peer: OnceLock<Comments>,
 }
 
 impl Transcript {
@@ -81,32 +81,22 @@ impl Transcript {
 
     /// Whether the peer's identification line says that the server opens the channel (protocol §2.1).
     pub(super) fn peer_pushes(&self) -> bool {
-        self.peer_pushes.load(Ordering::Acquire)
+        self.peer.get().is_some_and(|peer| peer.push)
     }
 
-    /// The UDP port that the server's identification line names, where it doubles control bytes (protocol §2.7).
-    pub(super) fn udp_port(&self) -> Option<u16> {
-        self.udp_port.get().copied()
+    /// Whether the peer's line says that it takes a key's proof (protocol §2.9).
+    pub(super) fn peer_takes_proofs(&self) -> bool {
+        self.peer.get().is_some_and(|peer| peer.proof)
     }
 
-    /// The random bytes of the server's KEXINIT, once that has gone by.
-    pub(super) fn cookie(&self) -> Option<[u8; 16]> {
-        self.cookie.get().copied()
+    /// What the peer's line offers for second copies, once that has been read (protocol §2.7).
+    pub(super) fn offer(&self) -> Option<&Offer> {
+        self.peer.get()?.offer.as_ref()
     }
 
-    /// Notes what the server has said so far.
-    fn note(&self, server: &Recorder) {
-        if let Some(cookie) = &server.cookie {
-            self.tell(cookie, server.udp_port);
-        }
-    }
-
-    /// Notes the random bytes of the server's KEXINIT, and the UDP port of the line before it.
-    pub(super) fn tell(&self, cookie: &[u8; 16], udp_port: Option<u16>) {
-        if let Some(port) = udp_port {
-            self.udp_port.get_or_init(|| port);
-        }
-        self.cookie.get_or_init(|| *cookie);
+    /// Notes what the peer says of itself.
+    pub(super) fn set_peer(&self, peer: Comments) {
+        self.peer.get_or_init(|| peer);
     }
 
     fn is_serving(&self) -> bool {
@@ -126,12 +116,8 @@ struct Recorder {
     bytes: Vec<u8>,
     parsed: usize,
     state: State,
-    /// The identification line has the comment that announces it.
-    pushes: bool,
-    /// What another comment of it says.
-    udp_port: Option<u16>,
-    /// The random bytes of KEXINIT.
-    cookie: Option<[u8; 16]>,
+    /// What the identification line says, once it is there.
+    comments: Option<Comments>,
 }
 
 /// `Identification -> Packets -> Encrypted`
@@ -155,9 +141,7 @@ impl Recorder {
             bytes: Vec::new(),
             parsed: 0,
             state: State::Identification,
-            pushes: false,
-            udp_port: None,
-            cookie: None,
+            comments: None,
         }
     }
 
@@ -192,10 +176,7 @@ impl Recorder {
         }
         let Some(end) = end else { return Ok(false) };
         if rest.starts_with(b"SSH-") {
-            for comment in rest[..end].trim_ascii_end().split(|b| *b == b' ').skip(1) {
-                self.pushes |= comment == b"push";
-                self.udp_port = self.udp_port.or_else(|| udp_port(comment));
-            }
+            self.comments = Some(Comments::parse(&rest[..end]));
             self.state = State::Packets;
         } else if self.parsed + end > MAX_BEFORE_IDENTIFICATION {
             return Err(refused("no identification"));
@@ -221,23 +202,12 @@ impl Recorder {
             KEXINIT if !offers_strict(packet, self.strict_mark) => {
                 return Err(refused("no strict key exchange offered"));
             }
-            KEXINIT => self.cookie = packet.get(2..18).and_then(|c| c.try_into().ok()),
             NEWKEYS => self.state = State::Encrypted,
             _ => {}
         }
         self.parsed += 4 + length;
         Ok(true)
     }
-}
-
-/// Reads the comment that names the server's UDP port (protocol §2.7).
-fn udp_port(comment: &[u8]) -> Option<u16> {
-    let number = comment.strip_prefix(b"udp=")?;
-    std::str::from_utf8(number)
-        .ok()?
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
 }
 
 /// Looks for the mark among the key exchange methods: after padding length, message number and a 16-byte cookie.
@@ -408,11 +378,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
             this.count_unauthenticated(read.len())?;
             if this.incoming.state != State::Encrypted {
                 this.incoming.record(read)?;
-                if this.incoming.pushes {
-                    this.transcript.peer_pushes.store(true, Ordering::Release);
-                }
-                if this.side == Side::Client {
-                    this.transcript.note(&this.incoming);
+                if let Some(peer) = this.incoming.comments.take() {
+                    this.transcript.set_peer(peer);
                 }
                 this.publish_binding();
             }
@@ -434,9 +401,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
             && this.outgoing.state != State::Encrypted
         {
             this.outgoing.record(&data[..written])?;
-            if this.side == Side::Server {
-                this.transcript.note(&this.outgoing);
-            }
             this.publish_binding();
         }
         polled

@@ -65,6 +65,14 @@ impl Carrier {
         })
     }
 
+    /// Whether it is known where the other end takes datagrams.
+    pub(super) fn has_peer(&self) -> bool {
+        match self {
+            Self::Client { .. } => true,
+            Self::Server { client, .. } => client.is_some(),
+        }
+    }
+
     /// Sends at once or not at all: TCP carries the same.
     pub(super) fn send(&self, datagram: &[u8]) {
         match self {

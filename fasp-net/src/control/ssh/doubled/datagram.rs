@@ -31,7 +31,7 @@ impl From {
     }
 }
 
-/// What both ends derive from the random bytes of the server's KEXINIT.
+/// What both ends derive from the random bytes in the server's identification line.
 #[derive(Debug)]
 pub(super) struct Keys {
     /// Stands where a session id stands in other datagrams.
@@ -40,12 +40,12 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn derive(cookie: &[u8; 16]) -> Self {
-        let cookie = hmac::Key::new(hmac::HMAC_SHA256, cookie);
-        let id = hmac::sign(&cookie, b"FDC1 doubled id");
+    pub(super) fn derive(token: &[u8; 16]) -> Self {
+        let token = hmac::Key::new(hmac::HMAC_SHA256, token);
+        let id = hmac::sign(&token, b"FDC1 doubled id");
         let mut first = [0; 8];
         first.copy_from_slice(&id.as_ref()[..8]);
-        let tag = hmac::sign(&cookie, b"FDC1 doubled tag");
+        let tag = hmac::sign(&token, b"FDC1 doubled tag");
         Self {
             id: u64::from_be_bytes(first),
             tag: hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref()),

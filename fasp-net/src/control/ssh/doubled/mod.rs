@@ -1,5 +1,7 @@
 //! A stream whose first bytes travel twice, by TCP and in datagrams (protocol §2.7).
 //!
+//! Both ends know how once the server's identification line has gone by: it carries an [`Offer`].
+//!
 //! A handshake is a handful of lone segments, one a round trip: when one is lost nothing behind it tells TCP so, and its
 //! timer costs two or three round trips. A copy in a datagram arrives nearly always when the segment does not. The
 //! reader takes each byte from whichever comes first. Without UDP nothing changes.
@@ -7,6 +9,7 @@
 mod ahead;
 mod carrier;
 mod datagram;
+mod offer;
 
 use std::{
     io,
@@ -21,6 +24,7 @@ use tokio::{
     net::TcpStream,
 };
 
+pub(super) use self::offer::Offer;
 use self::{
     ahead::Ahead,
     carrier::Carrier,
@@ -43,31 +47,21 @@ pub(super) struct Doubled<S = TcpStream> {
     transcript: Arc<Transcript>,
     state: State,
     from: From,
+    /// All that was written so far, until there is an address that copies can go to.
+    unsent: Vec<u8>,
     /// Bytes handed to the reader, and taken from TCP: less than that while datagrams are ahead.
     read: u64,
     read_by_tcp: u64,
     written: u64,
 }
 
-/// `Waiting -> Active -> Over`, or `Waiting -> Over` where there is no second way
+/// `Waiting -> Active -> Over` at the client, `Active -> Over` at the server, or `Over` where there is no second way
 #[derive(Debug)]
 enum State {
-    /// Until the handshake has told what it takes; with what was written meanwhile.
-    Waiting {
-        way: Way,
-        written: Vec<u8>,
-    },
+    /// Until the server at this address has offered a second way.
+    Waiting(IpAddr),
     Active(Box<Active>),
     Over,
-}
-
-/// How to find the second way.
-#[derive(Debug)]
-enum Way {
-    /// The server at this address, at the port that it tells.
-    ToServer(IpAddr),
-    /// A port of ours.
-    OnPort(Port),
 }
 
 #[derive(Debug)]
@@ -79,21 +73,24 @@ struct Active {
 }
 
 impl Active {
-    fn open(way: &Way, cookie: &[u8; 16], transcript: &Transcript, from: From) -> Option<Self> {
-        let keys = Keys::derive(cookie);
-        let carrier = match way {
-            Way::ToServer(ip) => {
-                let server = SocketAddr::new(*ip, transcript.udp_port()?);
-                Carrier::to_server(server).ok()?
-            }
-            Way::OnPort(port) => Carrier::on_port(port, &keys)?,
-        };
-        Some(Self {
+    fn new(from: From, keys: Keys, carrier: Carrier) -> Box<Self> {
+        Box::new(Self {
             from,
             keys,
             carrier,
             ahead: Ahead::default(),
         })
+    }
+
+    fn to_server(ip: IpAddr, offer: &Offer) -> io::Result<Box<Self>> {
+        let carrier = Carrier::to_server(SocketAddr::new(ip, offer.port))?;
+        Ok(Self::new(From::Client, Keys::derive(&offer.token), carrier))
+    }
+
+    fn on_port(port: &Port, offer: &Offer) -> Option<Box<Self>> {
+        let keys = Keys::derive(&offer.token);
+        let carrier = Carrier::on_port(port, &keys)?;
+        Some(Self::new(From::Server, keys, carrier))
     }
 
     /// Sends copies of bytes that stand at `start` of the stream, or one empty datagram.
@@ -119,49 +116,57 @@ impl Active {
 impl<S> Doubled<S> {
     /// Wraps the client's end; `peer` is where TCP leads.
     pub(super) fn client(stream: S, transcript: &Arc<Transcript>, peer: IpAddr) -> Self {
-        let way = Some(Way::ToServer(peer));
-        Self::new(stream, transcript, From::Client, way)
+        Self::new(stream, transcript, From::Client, State::Waiting(peer))
     }
 
-    /// Wraps the server's end; without a port only TCP is used.
-    pub(super) fn server(stream: S, transcript: &Arc<Transcript>, port: Option<Port>) -> Self {
-        Self::new(stream, transcript, From::Server, port.map(Way::OnPort))
+    /// Wraps the server's end, which offers a second way on a port of its own, or only uses TCP.
+    pub(super) fn server(
+        stream: S,
+        transcript: &Arc<Transcript>,
+        way: Option<(&Port, &Offer)>,
+    ) -> Self {
+        let active = way.and_then(|(port, offer)| Active::on_port(port, offer));
+        let state = active.map_or(State::Over, State::Active);
+        Self::new(stream, transcript, From::Server, state)
     }
 
-    fn new(stream: S, transcript: &Arc<Transcript>, from: From, way: Option<Way>) -> Self {
-        let state = way.map_or(State::Over, |way| State::Waiting {
-            way,
-            written: Vec::new(),
-        });
+    fn new(stream: S, transcript: &Arc<Transcript>, from: From, state: State) -> Self {
         Self {
             stream,
             transcript: Arc::clone(transcript),
             state,
             from,
+            unsent: Vec::new(),
             read: 0,
             read_by_tcp: 0,
             written: 0,
         }
     }
 
-    /// Returns the second way while it is there, and opens it as soon as the handshake allows.
+    /// Returns the second way while it is there, and opens it as soon as the server has offered one.
     fn active(&mut self) -> Option<&mut Active> {
-        if let State::Waiting { way, written } = &self.state
-            && let Some(cookie) = self.transcript.cookie()
+        if let State::Waiting(server) = self.state
+            && let Some(offer) = self.transcript.offer()
         {
-            let active = Active::open(way, &cookie, &self.transcript, self.from);
-            self.state = active.map_or(State::Over, |active| {
-                // What was said before, or nothing: the server learns at once where copies of its own go.
-                active.send(0, written);
-                State::Active(Box::new(active))
-            });
+            self.state = Active::to_server(server, offer).map_or(State::Over, State::Active);
+            self.send_unsent();
         }
         if self.written >= LIMIT && self.read >= LIMIT {
             self.state = State::Over;
         }
         match &mut self.state {
             State::Active(active) => Some(active),
-            State::Waiting { .. } | State::Over => None,
+            State::Waiting(_) | State::Over => None,
+        }
+    }
+
+    /// Sends copies of all that was said before there was an address for them.
+    fn send_unsent(&mut self) {
+        if let State::Active(active) = &self.state
+            && active.carrier.has_peer()
+            && !self.unsent.is_empty()
+        {
+            active.send(0, &std::mem::take(&mut self.unsent));
         }
     }
 
@@ -201,6 +206,7 @@ impl<S> Doubled<S> {
         let taken = ahead.take(read, buf.initialize_unfilled());
         buf.advance(taken);
         self.read += taken as u64;
+        self.send_unsent();
         if is_over {
             self.state = State::Over;
         }
@@ -211,12 +217,16 @@ impl<S> Doubled<S> {
     fn double(&mut self, bytes: &[u8]) {
         let start = self.written;
         self.written += bytes.len() as u64;
-        if self.written > LIMIT && matches!(self.state, State::Waiting { .. }) {
-            self.state = State::Over;
-        }
         match &mut self.state {
-            State::Waiting { written, .. } => written.extend_from_slice(bytes),
-            State::Active(active) => active.send(start, bytes),
+            State::Active(active) if active.carrier.has_peer() => active.send(start, bytes),
+            State::Active(_) | State::Waiting(_) if self.written <= LIMIT => {
+                self.unsent.extend_from_slice(bytes);
+            }
+            // A peer that has not used the second way by now has none.
+            State::Active(_) | State::Waiting(_) => {
+                self.state = State::Over;
+                self.unsent = Vec::new();
+            }
             State::Over => {}
         }
     }
@@ -259,16 +269,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Doubled<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.active();
+        // The first byte goes alone. When the segment behind it is lost, the server begins to talk all the same, and
+        // when it is lost itself, TCP hears of that from the one behind it, long before its timer.
+        let data = match (this.from, this.written) {
+            (From::Client, 0) => &data[..data.len().min(1)],
+            _ => data,
+        };
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, data))?;
         this.double(&data[..written]);
         Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        // A server's KEXINIT may be among what is flushed: the client may answer it by either way from now on.
-        this.active();
-        Pin::new(&mut this.stream).poll_flush(cx)
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
