@@ -20,6 +20,8 @@ const FLAT_ROUNDS: u32 = 3;
 const QUEUE: Duration = Duration::from_millis(3);
 /// More loss than before by this much, and no growth, end it as well: a queue too short to be seen, or a policer.
 const MORE_LOSS: f64 = 0.08;
+/// The same in standard deviations of chance, where that is more.
+const DEVIATIONS: f64 = 3.0;
 /// Datagrams, and share of a round trip, after which loss and goodput are looked at.
 const LOOK_DATAGRAMS: u64 = 40;
 const LOOK_SHARE: u32 = 2;
@@ -136,14 +138,13 @@ impl Start {
         {
             return None;
         }
-        self.settled = (0, 0);
         self.looked = now;
         let goodput = Rate::from_bytes_in(delivered, elapsed);
         let grew =
             goodput.bits_per_second() as f64 >= self.goodput.bits_per_second() as f64 * GROWTH;
         let usual = self.usual_loss();
         let loss = lost as f64 / (lost + delivered) as f64;
-        if !grew && !report.starved && loss > usual + MORE_LOSS {
+        if !grew && !report.starved && loss > usual + self.more_loss(report.datagram) {
             let carried = goodput.max(self.goodput);
             return Some(carried.scaled(1.0 / (1.0 - usual.min(0.9))));
         }
@@ -155,6 +156,17 @@ impl Start {
             self.growing.1 += delivered;
         }
         self.goodput = self.goodput.max(goodput);
+        self.settled = (0, 0);
         None
+    }
+
+    /// How much more than the usual loss a look has to show: few datagrams lose more now and then.
+    fn more_loss(&self, datagram: u64) -> f64 {
+        let of = |(lost, delivered): (u64, u64)| (lost as f64, (lost + delivered) as f64);
+        let ((lost, looked), (usual, known)) = (of(self.settled), of(self.growing));
+        let share = (lost + usual) / (looked + known).max(1.0);
+        let datagrams = |bytes: f64| (bytes / datagram as f64).max(1.0);
+        let spread = share * (1.0 - share) * (1.0 / datagrams(looked) + 1.0 / datagrams(known));
+        MORE_LOSS.max(DEVIATIONS * spread.sqrt())
     }
 }
