@@ -129,6 +129,17 @@ fn a_start_that_overruns_a_third_of_a_product_keeps_the_path_full_afterwards() {
 }
 
 #[test]
+fn a_start_is_not_ended_by_chance() {
+    // Looks at few datagrams showed so much more loss here that it was taken for an overrun queue at a tenth of the rate.
+    for seed in [48, 190, 207, 221] {
+        let mut arena = Arena::new(seed, link(100, MS * 100, 0.1));
+        let flow = arena.add(Duration::ZERO, MS * 300, RateLimits::default());
+        let reached = lone(&mut arena, flow, SECOND * 4, SECOND * 7, 100, 0.1);
+        assert!(reached > 0.9, "seed {seed}: {reached:.3}");
+    }
+}
+
+#[test]
 fn random_loss_never_lowers_the_rate() {
     for loss in [0.0, 0.001, 0.01, 0.05, 0.1] {
         for (mbps, rtt) in [(100, 1), (100, 100), (300, 300)] {
@@ -207,6 +218,33 @@ fn a_queue_too_short_to_be_felt_is_treated_as_a_policer() {
             reached > 0.95 && wasted < 0.02,
             "{rtt} ms, queue of {queue} ms, loss {loss}: {reached:.3} {wasted:.3}"
         );
+    }
+}
+
+#[test]
+fn a_queue_shorter_than_the_aim_is_kept_from_running_over() {
+    for loss in [0.0, 0.01, 0.05] {
+        for seed in 1..4 {
+            let mut arena = Arena::new(seed, link(100, MS * 5, loss));
+            let flow = arena.add(Duration::ZERO, MS, RateLimits::default());
+            let reached = lone(&mut arena, flow, SECOND * 4, SECOND * 14, 100, loss);
+            assert!(reached > 0.985, "loss {loss}, seed {seed}: {reached:.3}");
+        }
+    }
+}
+
+#[test]
+fn who_keeps_a_short_queue_shorter_still_leaves_it_to_nobody() {
+    for seed in 1..4 {
+        let mut arena = Arena::new(seed, link(100, MS * 5, 0.0));
+        let flows = [0, 3].map(|at| arena.add(SECOND * at, MS * 5, RateLimits::default()));
+        arena.run_until(SECOND * 25);
+        let before = flows.map(|flow| arena.received(flow));
+        arena.run_until(SECOND * 55);
+        for (flow, before) in flows.into_iter().zip(before) {
+            let reached = share(arena.received(flow) - before, SECOND * 30, 100, 0.0);
+            assert!(reached > 0.3, "seed {seed}: {reached:.3}");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::drain::Drain;
 use super::loss::{LossMeter, Round};
 use super::policer::{Observed, Policer, Verdict};
 use super::pressure::{Felt, Pressure};
+use super::shallow::Shallow;
 use super::slot::{SlotDrain, Slots};
 use super::start::Start;
 use super::{Found, PathMemory, REPORT_TIME, RateLimits, Report, SLOWEST, report_spacing};
@@ -77,6 +78,7 @@ pub(crate) struct RateController {
     loss: LossMeter,
     breaker: Breaker,
     pressure: Pressure,
+    shallow: Shallow,
     storage: Option<Rate>,
     /// Two round trips have been measured (rule W-33).
     is_timed: bool,
@@ -116,6 +118,7 @@ impl RateController {
             loss: LossMeter::new(now),
             breaker: Breaker::new(now),
             pressure: Pressure::default(),
+            shallow: Shallow::default(),
             storage: None,
             is_timed: false,
             at: now,
@@ -199,7 +202,8 @@ impl RateController {
 
     /// What the delay rule aims at now.
     pub(crate) fn aim(&self) -> Duration {
-        delay::aim(self.limits.policy, self.wanted)
+        self.shallow
+            .aim(delay::aim(self.limits.policy, self.wanted))
     }
 
     /// The settled bytes that count as carried by the bottleneck: random loss happens behind it.
@@ -500,6 +504,8 @@ impl RateController {
         round: Option<&Round>,
         aim: Duration,
     ) {
+        let queueing = report.queueing.unwrap_or_default();
+        self.shallow.on_report(now, queueing, aim, self.wanted);
         let Some(round) = round else {
             return;
         };
@@ -507,13 +513,19 @@ impl RateController {
             round: *round,
             rate: self.rate(),
             settles: settles(report.rtt),
-            is_explained: report.starved || report.queueing.is_some_and(|queueing| queueing > aim),
+            is_explained: report.starved || queueing > aim,
             is_empty: self.delay.is_pushing(now, report.rtt),
+            ran_over: self.shallow.end_round(now, aim),
         };
         match self.policer.on_round(now, &seen) {
             Verdict::Unchanged => {}
             Verdict::Moved(from) => self.loss.restart_round(from),
             Verdict::Restore(rate) => self.wanted = self.wanted.max(rate),
+            Verdict::RanOver(depth, carried) => {
+                self.shallow.on_ran_over(now, depth, carried);
+                self.wanted = self.wanted.min(carried);
+                self.loss.restart_round(now + settles(report.rtt));
+            }
         }
         // What lies far above a limit would take long to come back from.
         self.wanted = self.wanted.min(self.policer.limit().scaled(1.25));
@@ -554,6 +566,7 @@ impl RateController {
             starved: report.starved,
             base_age: now.saturating_duration_since(report.base_seen),
             known: self.known.0,
+            most: self.shallow.aim(Duration::MAX),
         };
         if self.loss.smoothed() > self.policer.usual() + UNUSUAL_LOSS {
             self.delay.on_loss();

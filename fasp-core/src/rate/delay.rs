@@ -149,11 +149,12 @@ impl DelayRule {
             rtt,
             starved,
             known,
+            most,
             ..
         } = *input;
-        let aim = aim(policy, rate);
+        let aim = aim(policy, rate).min(most);
         let pass = (rtt + rtt / 4).max(MIN_LOOP);
-        let own = self::aim(policy, known);
+        let own = self::aim(policy, known).min(most);
         self.wander
             .on_sample(now, queueing, own, ratio(rate, known));
         let felt = self.felt(now, input, aim);
@@ -221,6 +222,8 @@ pub(super) struct Input {
     pub(super) base_age: Duration,
     /// The most that the path was seen to carry lately.
     pub(super) known: Rate,
+    /// The most that is aimed at, whatever the rate.
+    pub(super) most: Duration,
 }
 
 /// The queue that the rule goes by.

@@ -17,6 +17,7 @@ mod pacer;
 mod policer;
 mod pressure;
 mod queueing;
+mod shallow;
 mod slot;
 mod start;
 mod usage;

@@ -93,6 +93,8 @@ struct Trial {
     /// Times that the rate was halved.
     halvings: u32,
     hold: Duration,
+    /// How long the queue was, if it may have run over.
+    ran_over: Option<Duration>,
 }
 
 /// The rate goes beyond a limit, further with each round that loses nothing.
@@ -115,6 +117,8 @@ pub(super) enum Verdict {
     Moved(Instant),
     /// It was chance: the rate goes back to this.
     Restore(Rate),
+    /// It was a queue, which ran over at this length while the path carried so much.
+    RanOver(Duration, Rate),
 }
 
 /// A round and what surrounds it.
@@ -129,6 +133,8 @@ pub(super) struct Observed {
     pub(super) is_explained: bool,
     /// The queue has been nearly empty for some time: no queue limits the rate.
     pub(super) is_empty: bool,
+    /// How long the queue was at most, if it may have run over.
+    pub(super) ran_over: Option<Duration>,
 }
 
 impl Policer {
@@ -183,6 +189,7 @@ impl Policer {
             is_limited: false,
             halvings: 0,
             hold: HOLD_AFTER_START,
+            ran_over: None,
         });
     }
 
@@ -257,6 +264,7 @@ impl Policer {
             is_limited,
             halvings,
             hold,
+            ran_over,
         } = trial;
         let chance = (loss * (1.0 - loss) / round.datagrams.max(1.0)).sqrt();
         let has_gone = round.loss - rest < (loss - rest) * (1.0 - EFFECT);
@@ -268,10 +276,15 @@ impl Policer {
             }
             // What is left is chance, and happens behind the limit.
             let behind = if rest > 0.0 { 0.0 } else { round.loss.min(0.9) };
+            let carried = through.scaled(1.0 / (1.0 - behind));
+            if let Some(depth) = ran_over {
+                self.state = State::Free;
+                return Verdict::RanOver(depth, carried);
+            }
             let limit = if halvings > 0 {
                 limit
             } else {
-                through.scaled(BELOW / (1.0 - behind)).min(before)
+                carried.scaled(BELOW).min(before)
             };
             self.hold(now, limit, hold);
             return Verdict::Unchanged;
@@ -308,8 +321,12 @@ impl Policer {
         } = step;
         let settled = now + seen.settles.max(TRY_SETTLES);
         if self.is_suspicious(&seen.round) {
-            let carried = self.carried(&seen.round).scaled(BELOW);
-            let found = known.min(carried.max(origin));
+            let carried = self.carried(&seen.round);
+            if let Some(depth) = seen.ran_over {
+                self.state = State::Free;
+                return Verdict::RanOver(depth, carried);
+            }
+            let found = known.min(carried.scaled(BELOW).max(origin));
             // A try that has gained nothing is not worth another one soon.
             let hold = match found > origin.scaled(GAINED) {
                 true => HOLD,
@@ -358,6 +375,7 @@ impl Policer {
             is_limited,
             halvings: 0,
             hold,
+            ran_over: seen.ran_over,
         });
         let settles = match rest > 0.0 {
             true => seen.settles,
@@ -440,6 +458,7 @@ mod tests {
                 settles: SETTLES,
                 is_explained: false,
                 is_empty: true,
+                ran_over: None,
             };
             if let Verdict::Restore(restored) = policer.on_round(*now, &seen) {
                 wanted = restored.bits_per_second() as f64;
