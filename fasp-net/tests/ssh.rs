@@ -390,7 +390,7 @@ async fn h5_pinned_fingerprints_decide_alone() {
         let fingerprint = site
             .host_key
             .public_key()
-            .fingerprint(russh::keys::HashAlg::Sha256);
+            .fingerprint(HashAlg::Sha256);
         fingerprint
             .as_bytes()
             .iter()
