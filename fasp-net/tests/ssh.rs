@@ -387,10 +387,7 @@ async fn h5_pinned_fingerprints_decide_alone() {
     let site = site().await;
     let login = password("correct");
     let hex: String = {
-        let fingerprint = site
-            .host_key
-            .public_key()
-            .fingerprint(HashAlg::Sha256);
+        let fingerprint = site.host_key.public_key().fingerprint(HashAlg::Sha256);
         fingerprint
             .as_bytes()
             .iter()

@@ -505,7 +505,7 @@ impl RateController {
         aim: Duration,
     ) {
         let queueing = report.queueing.unwrap_or_default();
-        self.shallow.on_report(now, queueing, aim, self.wanted);
+        self.shallow.on_report(now, queueing, self.wanted);
         let Some(round) = round else {
             return;
         };

@@ -11,7 +11,9 @@ use crate::Rate;
 const FELT: f64 = 0.4;
 /// Share of its depth that is aimed at: bursts and the time that reports take need the rest.
 const AIMED_AT: f64 = 0.6;
-/// A queue above half of the aim at a rate below this share of what the path carried is not ours alone, …
+/// A shorter queue is not told from what hosts do to datagrams.
+const SHORTEST: Duration = Duration::from_millis(2);
+/// A rate below this share of what the path carried then shows that it was not ours alone, or not a queue at all, …
 const OURS: f64 = 0.85;
 /// … if it stays so for this long.
 const STAYS: Duration = Duration::from_millis(500);
@@ -34,7 +36,7 @@ struct Known {
     /// What the path carried then.
     carried: Rate,
     until: Instant,
-    /// Since when others seem to keep it.
+    /// Since when the rate has been low.
     shared_since: Option<Instant>,
 }
 
@@ -47,17 +49,11 @@ impl Shallow {
         }
     }
 
-    /// Takes a queueing delay at a rate; `aim` is what was aimed at.
-    pub(super) fn on_report(
-        &mut self,
-        now: Instant,
-        queueing: Duration,
-        aim: Duration,
-        rate: Rate,
-    ) {
+    /// Takes a queueing delay at a rate.
+    pub(super) fn on_report(&mut self, now: Instant, queueing: Duration, rate: Rate) {
         self.longest = self.longest.max(queueing);
         let Some(known) = &mut self.known else { return };
-        let is_shared = queueing > aim / 2 && rate < known.carried.scaled(OURS);
+        let is_shared = rate < known.carried.scaled(OURS);
         let since = *known.shared_since.get_or_insert(now);
         if !is_shared {
             known.shared_since = None;
@@ -75,7 +71,7 @@ impl Shallow {
     pub(super) fn end_round(&mut self, now: Instant, aim: Duration) -> Option<Duration> {
         let longest = std::mem::take(&mut self.longest);
         let is_shared = self.shared_until.is_some_and(|until| now < until);
-        (!is_shared && longest > aim.mul_f64(FELT)).then_some(longest)
+        (!is_shared && longest > aim.mul_f64(FELT).max(SHORTEST)).then_some(longest)
     }
 
     /// The queue has run over: what was lost of it went away with the rate.
@@ -99,7 +95,7 @@ mod tests {
 
     fn found(now: Instant) -> Shallow {
         let mut shallow = Shallow::default();
-        shallow.on_report(now, DEPTH, AIM, Rate::from_mbps(100));
+        shallow.on_report(now, DEPTH, Rate::from_mbps(100));
         let depth = shallow.end_round(now, AIM).unwrap();
         shallow.on_ran_over(now, depth, Rate::from_mbps(100));
         shallow
@@ -114,21 +110,21 @@ mod tests {
             shallow.aim(Duration::from_millis(1)),
             Duration::from_millis(1)
         );
-        shallow.on_report(now + BELIEVED, Duration::ZERO, AIM, Rate::from_mbps(100));
+        shallow.on_report(now + BELIEVED, Duration::ZERO, Rate::from_mbps(100));
         assert_eq!(shallow.aim(AIM), AIM);
     }
 
     #[test]
-    fn a_queue_that_others_keep_is_left_to_the_other_rules() {
+    fn a_rate_that_falls_all_the_same_leaves_the_path_to_the_other_rules() {
         let now = Instant::now();
         let mut shallow = found(now);
-        shallow.on_report(now, DEPTH, shallow.aim(AIM), Rate::from_mbps(80));
+        shallow.on_report(now, DEPTH, Rate::from_mbps(80));
         assert_eq!(shallow.aim(AIM), Duration::from_millis(3));
         let now = now + STAYS;
-        shallow.on_report(now, DEPTH, shallow.aim(AIM), Rate::from_mbps(80));
+        shallow.on_report(now, DEPTH, Rate::from_mbps(80));
         assert_eq!(shallow.aim(AIM), AIM);
         assert_eq!(shallow.end_round(now, AIM), None);
-        shallow.on_report(now, DEPTH, AIM, Rate::from_mbps(80));
+        shallow.on_report(now, DEPTH, Rate::from_mbps(80));
         assert_eq!(shallow.end_round(now + BELIEVED, AIM), Some(DEPTH));
     }
 
@@ -136,7 +132,7 @@ mod tests {
     fn a_policer_keeps_no_queue() {
         let now = Instant::now();
         let mut shallow = Shallow::default();
-        shallow.on_report(now, Duration::from_millis(2), AIM, Rate::from_mbps(100));
+        shallow.on_report(now, Duration::from_millis(2), Rate::from_mbps(100));
         assert_eq!(shallow.end_round(now, AIM), None);
     }
 }
