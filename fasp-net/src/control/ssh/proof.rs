@@ -45,6 +45,8 @@ fn is_allowed(signature: &SshSig) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test set-up")]
 mod tests {
+    use data_encoding::BASE64;
+    use proptest::prelude::*;
     use russh::keys::ssh_key::private::Ed25519Keypair;
 
     use super::*;
@@ -90,5 +92,25 @@ mod tests {
             }
         }
         assert_eq!(verify(&"A".repeat(MAX_PROOF + 1), "ada", &BINDING), None);
+    }
+
+    proptest! {
+        /// Anybody may send these.
+        #[test]
+        fn f72_what_is_no_signature_proves_nothing(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            begins_well in any::<bool>(),
+        ) {
+            let magic: &[u8] = if begins_well { b"SSHSIG\0\0\0\x01" } else { b"" };
+            let text = BASE64.encode(&[magic, &bytes].concat());
+            let lines: Vec<_> = text.as_bytes().chunks(70).map(String::from_utf8_lossy).collect();
+            let armoured = format!(
+                "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n",
+                lines.join("\n")
+            );
+            for proof in [armoured, String::from_utf8_lossy(&bytes).into_owned()] {
+                prop_assert_eq!(verify(&proof, "ada", &BINDING), None);
+            }
+        }
     }
 }
