@@ -25,7 +25,8 @@ const BELIEVED: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Shallow {
     known: Option<Known>,
-    shared_until: Option<Instant>,
+    /// Until when none is looked for: the last one turned out wrong.
+    unsure_until: Option<Instant>,
     /// The longest queue since the last round.
     longest: Duration,
 }
@@ -37,7 +38,7 @@ struct Known {
     carried: Rate,
     until: Instant,
     /// Since when the rate has been low.
-    shared_since: Option<Instant>,
+    low_since: Option<Instant>,
 }
 
 impl Shallow {
@@ -53,12 +54,11 @@ impl Shallow {
     pub(super) fn on_report(&mut self, now: Instant, queueing: Duration, rate: Rate) {
         self.longest = self.longest.max(queueing);
         let Some(known) = &mut self.known else { return };
-        let is_shared = rate < known.carried.scaled(OURS);
-        let since = *known.shared_since.get_or_insert(now);
-        if !is_shared {
-            known.shared_since = None;
+        let since = *known.low_since.get_or_insert(now);
+        if rate >= known.carried.scaled(OURS) {
+            known.low_since = None;
         } else if now.saturating_duration_since(since) >= STAYS {
-            self.shared_until = Some(now + BELIEVED);
+            self.unsure_until = Some(now + BELIEVED);
             self.known = None;
             return;
         }
@@ -67,11 +67,11 @@ impl Shallow {
         }
     }
 
-    /// A round is over in which more was lost than usual, or not; returns how long the queue was if it may have run over.
+    /// A round of loss is over; returns how long the queue was at most, if that is long enough to have run over.
     pub(super) fn end_round(&mut self, now: Instant, aim: Duration) -> Option<Duration> {
         let longest = std::mem::take(&mut self.longest);
-        let is_shared = self.shared_until.is_some_and(|until| now < until);
-        (!is_shared && longest > aim.mul_f64(FELT).max(SHORTEST)).then_some(longest)
+        let is_unsure = self.unsure_until.is_some_and(|until| now < until);
+        (!is_unsure && longest > aim.mul_f64(FELT).max(SHORTEST)).then_some(longest)
     }
 
     /// The queue has run over: what was lost of it went away with the rate.
@@ -80,7 +80,7 @@ impl Shallow {
             depth,
             carried,
             until: now + BELIEVED,
-            shared_since: None,
+            low_since: None,
         });
     }
 }

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn w1_a_proof_holds_for_its_user_and_connection_only() {
+    fn w38_a_proof_holds_for_its_user_and_connection_only() {
         let key = key();
         let proof = sign(&key, "ada", &BINDING).unwrap();
         let proven = verify(&proof, "ada", &BINDING).unwrap();
