@@ -78,6 +78,28 @@ async fn both_directions_arrive_while_tcp_repeats_what_it_lost() {
 }
 
 #[tokio::test]
+async fn each_piece_goes_in_two_datagrams_that_are_not_neighbours() {
+    let told = Arc::new(Transcript::default());
+    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let receiving = std::net::UdpSocket::bind((loopback, 0)).unwrap();
+    let patience = Some(Duration::from_secs(5));
+    receiving.set_read_timeout(patience).unwrap();
+    tell(&told, offer(receiving.local_addr().unwrap().port()));
+    let (near, _tcp) = tokio::io::duplex(1 << 20);
+    let mut client = Doubled::client(near, &told, loopback);
+    client.write_all(&[7; 1 + 2 * MAX_PIECE]).await.unwrap();
+    let mut offsets = Vec::new();
+    let keys = Keys::derive(&TOKEN);
+    for _ in 0..6 {
+        let mut datagram = [0; 1500];
+        let length = receiving.recv(&mut datagram).unwrap();
+        offsets.push(keys.open(From::Client, &datagram[..length]).unwrap().0);
+    }
+    let second = 1 + MAX_PIECE as u32;
+    assert_eq!(offsets, [0, 0, 1, second, 1, second]);
+}
+
+#[tokio::test]
 async fn what_the_server_says_first_arrives_once_the_client_has_shown_itself() {
     let mut line = line(true);
     line.server.write_all(b"said before ").await.unwrap();

@@ -35,6 +35,8 @@ use crate::port::Port;
 
 /// Bytes of each direction that are doubled: a log-in, and the first messages behind it.
 const LIMIT: u64 = 64 * 1024;
+/// Datagrams that each piece goes in: of a dozen messages, one loses its segment and a lone datagram too often on a bad line.
+const COPIES: usize = 2;
 /// Receptions looked at in one go.
 const MAX_RECEPTIONS: usize = 64;
 /// Bytes of TCP that are thrown away in one go, because they have been here before.
@@ -93,8 +95,15 @@ impl Active {
         Some(Self::new(From::Server, keys, carrier))
     }
 
-    /// Sends copies of bytes that stand at `start` of the stream, or one empty datagram.
+    /// Sends copies of bytes that stand at `start` of the stream, or of nothing.
     fn send(&self, start: u64, bytes: &[u8]) {
+        // All of them once, then all of them again: what takes two in a row takes different ones.
+        for _ in 0..COPIES {
+            self.send_once(start, bytes);
+        }
+    }
+
+    fn send_once(&self, start: u64, bytes: &[u8]) {
         let mut rest = bytes;
         loop {
             let offset = start + (bytes.len() - rest.len()) as u64;
