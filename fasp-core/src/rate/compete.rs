@@ -260,6 +260,7 @@ mod tests {
             bandwidth: Some(Rate::from_mbps(20)),
             lost: 0,
             delivered: 15_000,
+            loss_runs: 0,
             datagram: 1_500,
             in_flight: 250_000,
             starved: false,

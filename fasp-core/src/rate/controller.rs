@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::breaker::Breaker;
+use super::chance::Chance;
 use super::compete::{self, Compete, Contest};
 use super::delay::{self, DelayRule};
 use super::drain::Drain;
 use super::loss::{LossMeter, Round};
 use super::policer::{Observed, Policer, Verdict};
 use super::pressure::{Felt, Pressure};
-use super::shallow::Shallow;
+use super::shallow::{self, Shallow};
 use super::slot::{SlotDrain, Slots};
 use super::start::Start;
 use super::{Found, PathMemory, REPORT_TIME, RateLimits, Report, SLOWEST, report_spacing};
@@ -39,6 +40,8 @@ const TRUST_IN_QUEUE: Duration = Duration::from_secs(15);
 const DOUBT_SOON: Duration = Duration::from_secs(1);
 /// Loss beyond the usual that shows a queue which runs over.
 const UNUSUAL_LOSS: f64 = 0.002;
+/// Share of the aim from which on a queue is felt: what chance does not explain of its loss is not put to a trial.
+const FELT: f64 = 0.4;
 /// How long it is remembered what the path carried.
 const MEMORY: Duration = Duration::from_secs(20);
 
@@ -79,6 +82,7 @@ pub(crate) struct RateController {
     breaker: Breaker,
     pressure: Pressure,
     shallow: Shallow,
+    chance: Chance,
     storage: Option<Rate>,
     /// Two round trips have been measured (rule W-33).
     is_timed: bool,
@@ -119,6 +123,7 @@ impl RateController {
             breaker: Breaker::new(now),
             pressure: Pressure::default(),
             shallow: Shallow::default(),
+            chance: Chance::default(),
             storage: None,
             is_timed: false,
             at: now,
@@ -202,8 +207,7 @@ impl RateController {
 
     /// What the delay rule aims at now.
     pub(crate) fn aim(&self) -> Duration {
-        self.shallow
-            .aim(delay::aim(self.limits.policy, self.wanted))
+        delay::aim(self.limits.policy, self.wanted, self.shallow.depth())
     }
 
     /// The settled bytes that count as carried by the bottleneck: random loss happens behind it.
@@ -309,10 +313,7 @@ impl RateController {
             self.on_smaller_datagrams(now, report);
         }
         self.storage = report.storage;
-        let settled = (report.lost, report.delivered);
-        let round = self
-            .loss
-            .on_report(now, settled, report.datagram, report.rtt);
+        let round = self.loss.on_report(now, report);
         let (floor, ceiling) = (self.limits.floor(), self.limits.ceiling());
         if self
             .breaker
@@ -376,9 +377,16 @@ impl RateController {
 
     fn step(&mut self, now: Instant, report: &Report, round: Option<&Round>) {
         let aim = self.aim();
+        if let Some(queueing) = report.queueing.filter(|_| !self.is_starting()) {
+            self.chance
+                .on_report(now, report, (queueing, aim), self.loss.effect());
+        }
+        if let Some(most) = self.chance.most() {
+            self.policer.bound_usual(most);
+        }
         match &mut self.mode {
             Mode::Start(start) => {
-                let found = start.on_report(now, report, &mut self.wanted);
+                let found = start.on_report(now, report, self.loss.effect(), &mut self.wanted);
                 let usual = start.usual_loss();
                 let is_sure = start.knows_usual_loss(report.datagram);
                 if let Some(found) = found {
@@ -505,30 +513,47 @@ impl RateController {
         aim: Duration,
     ) {
         let queueing = report.queueing.unwrap_or_default();
-        self.shallow.on_report(now, queueing, self.wanted);
+        self.shallow.on_report(now, queueing, self.wanted, aim);
         let Some(round) = round else {
             return;
         };
+        if self.look_at_queue(now, report, round) {
+            return;
+        }
+        let is_felt = queueing > aim.mul_f64(FELT);
+        let is_no_chance = is_felt && self.chance.most().is_some_and(|most| round.loss > most);
         let seen = Observed {
             round: *round,
             rate: self.rate(),
             settles: settles(report.rtt),
-            is_explained: report.starved || queueing > aim,
+            is_explained: report.starved || queueing > aim || is_no_chance,
             is_empty: self.delay.is_pushing(now, report.rtt),
-            ran_over: self.shallow.end_round(now, aim),
+            stands: self.shallow.stands(),
         };
         match self.policer.on_round(now, &seen) {
             Verdict::Unchanged => {}
             Verdict::Moved(from) => self.loss.restart_round(from),
             Verdict::Restore(rate) => self.wanted = self.wanted.max(rate),
-            Verdict::RanOver(depth, carried) => {
-                self.shallow.on_ran_over(now, depth, carried);
-                self.wanted = self.wanted.min(carried);
-                self.loss.restart_round(now + settles(report.rtt));
-            }
         }
         // What lies far above a limit would take long to come back from.
         self.wanted = self.wanted.min(self.policer.limit().scaled(1.25));
+    }
+
+    /// Whether the loss of a round may be that of a queue which has run over.
+    fn look_at_queue(&mut self, now: Instant, report: &Report, round: &Round) -> bool {
+        let seen = shallow::Seen {
+            round: *round,
+            usual: self.policer.usual(),
+            carried: self.bandwidth,
+            curve: delay::aim(self.limits.policy, self.wanted, None),
+        };
+        match self.shallow.on_round(now, &seen) {
+            shallow::Outcome::Nothing => return false,
+            shallow::Outcome::Watched => {}
+            shallow::Outcome::Shortened => self.loss.restart_round(now + settles(report.rtt)),
+            shallow::Outcome::RanOver => self.policer.forget_limit(),
+        }
+        true
     }
 
     fn steady(&mut self, now: Instant, report: &Report) {
@@ -566,7 +591,7 @@ impl RateController {
             starved: report.starved,
             base_age: now.saturating_duration_since(report.base_seen),
             known: self.known.0,
-            most: self.shallow.aim(Duration::MAX),
+            depth: self.shallow.depth(),
         };
         if self.loss.smoothed() > self.policer.usual() + UNUSUAL_LOSS {
             self.delay.on_loss();

@@ -19,6 +19,7 @@ fn report(now: Instant, mbps: u64, queue_ms: u64) -> Report {
         bandwidth: Some(Rate::from_mbps(mbps)),
         lost: 0,
         delivered: 100_000,
+        loss_runs: 0,
         datagram: 1200,
         in_flight: 0,
         starved: false,

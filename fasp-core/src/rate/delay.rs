@@ -149,12 +149,12 @@ impl DelayRule {
             rtt,
             starved,
             known,
-            most,
+            depth,
             ..
         } = *input;
-        let aim = aim(policy, rate).min(most);
+        let aim = aim(policy, rate, depth);
         let pass = (rtt + rtt / 4).max(MIN_LOOP);
-        let own = self::aim(policy, known).min(most);
+        let own = self::aim(policy, known, depth);
         self.wander
             .on_sample(now, queueing, own, ratio(rate, known));
         let felt = self.felt(now, input, aim);
@@ -222,8 +222,8 @@ pub(super) struct Input {
     pub(super) base_age: Duration,
     /// The most that the path was seen to carry lately.
     pub(super) known: Rate,
-    /// The most that is aimed at, whatever the rate.
-    pub(super) most: Duration,
+    /// How long the queue is before it runs over, where that is known.
+    pub(super) depth: Option<Duration>,
 }
 
 /// The queue that the rule goes by.
@@ -238,8 +238,11 @@ fn ratio(rate: Rate, of: Rate) -> f64 {
     rate.bits_per_second() as f64 / of.bits_per_second().max(1) as f64
 }
 
-/// The queueing delay that a sender at this rate aims at.
-pub(super) fn aim(policy: RatePolicy, rate: Rate) -> Duration {
+/// The queueing delay that a sender at this rate aims at, in a queue that may run over at some depth.
+///
+/// A depth goes in as a resistor in parallel does: half of it where that is what would be aimed at anyway, never all of it, and
+/// still another delay for each rate, so that those who share the queue come to equal rates.
+pub(super) fn aim(policy: RatePolicy, rate: Rate, depth: Option<Duration>) -> Duration {
     let weight = match policy {
         RatePolicy::High => 2.0,
         _ => 1.0,
@@ -250,7 +253,12 @@ pub(super) fn aim(policy: RatePolicy, rate: Rate) -> Duration {
         RatePolicy::Low => (aim * LOW_SHARE).min(LOW_MAX_AIM),
         _ => aim,
     };
-    Duration::from_secs_f64(aim.clamp(MIN_AIM, MAX_AIM))
+    let aim = aim.clamp(MIN_AIM, MAX_AIM);
+    let aim = match depth.map(|depth| depth.as_secs_f64()) {
+        Some(depth) => depth * aim / (depth + aim),
+        None => aim,
+    };
+    Duration::from_secs_f64(aim)
 }
 
 #[cfg(test)]
@@ -259,16 +267,16 @@ mod tests {
 
     #[test]
     fn twice_the_rate_at_the_same_queue_is_the_aim_of_high() {
-        let fair = aim(RatePolicy::Fair, Rate::from_mbps(50));
-        let high = aim(RatePolicy::High, Rate::from_mbps(100));
+        let fair = aim(RatePolicy::Fair, Rate::from_mbps(50), None);
+        let high = aim(RatePolicy::High, Rate::from_mbps(100), None);
         assert!(fair.abs_diff(high) < Duration::from_micros(1));
     }
 
     #[test]
     fn the_aim_stays_below_thirty_milliseconds_from_3_megabits_on_and_low_below_ten() {
         for mbps in [3, 10, 100, 1_000, 10_000] {
-            assert!(aim(RatePolicy::Fair, Rate::from_mbps(mbps)) < Duration::from_millis(30));
-            assert!(aim(RatePolicy::Low, Rate::from_mbps(mbps)) < Duration::from_millis(10));
+            assert!(aim(RatePolicy::Fair, Rate::from_mbps(mbps), None) < Duration::from_millis(30));
+            assert!(aim(RatePolicy::Low, Rate::from_mbps(mbps), None) < Duration::from_millis(10));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::{Report, bursts::Bursts};
 use crate::Rate;
 
 /// Shortest round; a shorter one would say more about chance than about the path.
@@ -18,8 +19,15 @@ pub(super) struct Round {
     pub(super) loss: f64,
     /// Datagrams settled, lost or not.
     pub(super) datagrams: f64,
+    /// As many independent ones would say as much.
+    pub(super) independent: f64,
     /// What arrived, without what was lost.
     pub(super) goodput: Rate,
+}
+
+/// Standard deviation of a share that is seen of so many datagrams.
+pub(super) fn deviation(share: f64, datagrams: f64) -> f64 {
+    (share * (1.0 - share) / datagrams.max(1.0)).sqrt()
 }
 
 /// Counts what reports settle, and cuts the count into rounds of about a round trip.
@@ -30,6 +38,7 @@ pub(super) struct LossMeter {
     delivered: u64,
     smoothed: f64,
     at: Instant,
+    bursts: Bursts,
 }
 
 impl LossMeter {
@@ -40,6 +49,7 @@ impl LossMeter {
             delivered: 0,
             smoothed: 0.0,
             at: now,
+            bursts: Bursts::default(),
         }
     }
 
@@ -48,15 +58,23 @@ impl LossMeter {
         self.smoothed
     }
 
+    /// How many datagrams say as much as a single one would, were losses independent.
+    pub(super) fn effect(&self) -> f64 {
+        self.bursts.effect()
+    }
+
     /// Takes what a report settled; returns the round that it completes, if it does.
-    pub(super) fn on_report(
-        &mut self,
-        now: Instant,
-        (lost, delivered): (u64, u64),
-        datagram: u64,
-        rtt: Duration,
-    ) -> Option<Round> {
+    pub(super) fn on_report(&mut self, now: Instant, report: &Report) -> Option<Round> {
+        let Report {
+            lost,
+            delivered,
+            datagram,
+            rtt,
+            ..
+        } = *report;
         self.smooth(now, lost, delivered);
+        self.bursts
+            .on_report(lost as f64 / datagram.max(1) as f64, report.loss_runs);
         if now < self.since {
             return None;
         }
@@ -72,6 +90,7 @@ impl LossMeter {
         let round = Round {
             loss: self.lost as f64 / total.max(1.0),
             datagrams,
+            independent: datagrams / self.bursts.effect(),
             goodput: Rate::from_bytes_in(self.delivered, elapsed),
         };
         self.since = now;

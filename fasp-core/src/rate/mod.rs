@@ -2,6 +2,8 @@
 
 mod baseline;
 mod breaker;
+mod bursts;
+mod chance;
 mod compete;
 mod controller;
 #[cfg(test)]
@@ -62,6 +64,8 @@ pub(crate) struct Report {
     /// Bytes that the report settled as lost, and as delivered.
     pub(crate) lost: u64,
     pub(crate) delivered: u64,
+    /// Runs of neighbours that the lost datagrams make.
+    pub(crate) loss_runs: u64,
     /// Size of a full datagram on the wire, bytes.
     pub(crate) datagram: u64,
     /// Bytes on their way.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::loss::Round;
+use super::loss::{Round, deviation};
 use crate::Rate;
 
 /// Loss above the usual by this much, or three standard deviations, is worth a trial.
@@ -30,10 +30,16 @@ const MAX_HOLD: Duration = Duration::from_secs(24);
 const HOLD_AFTER_START: Duration = Duration::from_millis(500);
 /// A rate below this share of its limit is held by something else.
 const HELD_OTHERWISE: f64 = 0.97;
+/// A limit that was tried this far without loss is none.
+const FAR_ABOVE: f64 = 1.5;
 /// How long a try waits at least until its loss counts: a policer passes a burst before it drops.
 const TRY_SETTLES: Duration = Duration::from_millis(200);
 /// How far a try goes above it.
 const TRY: f64 = 1.03;
+/// The same where a queue stands, which is what limits the rate then, or where a round has fewer datagrams than these: it takes
+/// long, and there is little to lose.
+const FAR_TRY: f64 = 2.0;
+const FEW: f64 = 50.0;
 /// A usual loss above this may be the rate's own doing, and is put to the trial now and then: at first after this long, …
 const DOUBTFUL: f64 = 0.015;
 const DOUBT: Duration = Duration::from_secs(5);
@@ -93,8 +99,6 @@ struct Trial {
     /// Times that the rate was halved.
     halvings: u32,
     hold: Duration,
-    /// How long the queue was, if it may have run over.
-    ran_over: Option<Duration>,
 }
 
 /// The rate goes beyond a limit, further with each round that loses nothing.
@@ -117,8 +121,6 @@ pub(super) enum Verdict {
     Moved(Instant),
     /// It was chance: the rate goes back to this.
     Restore(Rate),
-    /// It was a queue, which ran over at this length while the path carried so much.
-    RanOver(Duration, Rate),
 }
 
 /// A round and what surrounds it.
@@ -133,8 +135,8 @@ pub(super) struct Observed {
     pub(super) is_explained: bool,
     /// The queue has been nearly empty for some time: no queue limits the rate.
     pub(super) is_empty: bool,
-    /// How long the queue was at most, if it may have run over.
-    pub(super) ran_over: Option<Duration>,
+    /// A queue has stood for the whole round.
+    pub(super) stands: bool,
 }
 
 impl Policer {
@@ -170,6 +172,13 @@ impl Policer {
         self.usual.unwrap_or(0.0)
     }
 
+    /// Chance loses no more than this.
+    pub(super) fn bound_usual(&mut self, most: f64) {
+        if self.usual() > most {
+            self.establish(most);
+        }
+    }
+
     /// The start has seen this loss; it is doubted from that moment on.
     pub(super) fn set_usual(&mut self, doubted: Instant, usual: f64) {
         self.establish(usual.min(HARDLY_CHANCE));
@@ -189,7 +198,6 @@ impl Policer {
             is_limited: false,
             halvings: 0,
             hold: HOLD_AFTER_START,
-            ran_over: None,
         });
     }
 
@@ -240,7 +248,7 @@ impl Policer {
         if self.is_doubtful(now, seen) && !seen.is_explained {
             return self.try_cut(now, seen, 0.0, (limit, true, hold));
         }
-        if now < until {
+        if now < until && !seen.stands {
             return Verdict::Unchanged;
         }
         self.state = State::Trying(Try {
@@ -264,9 +272,8 @@ impl Policer {
             is_limited,
             halvings,
             hold,
-            ran_over,
         } = trial;
-        let chance = (loss * (1.0 - loss) / round.datagrams.max(1.0)).sqrt();
+        let chance = deviation(loss, round.independent);
         let has_gone = round.loss - rest < (loss - rest) * (1.0 - EFFECT);
         if has_gone && (rest > 0.0 || loss - round.loss > DEVIATIONS * chance) {
             self.establish(self.usual().min(round.loss));
@@ -277,10 +284,6 @@ impl Policer {
             // What is left is chance, and happens behind the limit.
             let behind = if rest > 0.0 { 0.0 } else { round.loss.min(0.9) };
             let carried = through.scaled(1.0 / (1.0 - behind));
-            if let Some(depth) = ran_over {
-                self.state = State::Free;
-                return Verdict::RanOver(depth, carried);
-            }
             let limit = if halvings > 0 {
                 limit
             } else {
@@ -322,10 +325,6 @@ impl Policer {
         let settled = now + seen.settles.max(TRY_SETTLES);
         if self.is_suspicious(&seen.round) {
             let carried = self.carried(&seen.round);
-            if let Some(depth) = seen.ran_over {
-                self.state = State::Free;
-                return Verdict::RanOver(depth, carried);
-            }
             let found = known.min(carried.scaled(BELOW).max(origin));
             // A try that has gained nothing is not worth another one soon.
             let hold = match found > origin.scaled(GAINED) {
@@ -335,14 +334,19 @@ impl Policer {
             self.hold(now, found, hold);
             return Verdict::Moved(settled);
         }
-        if seen.rate >= origin && seen.rate < limit.scaled(HELD_OTHERWISE) {
+        self.follow_down(&seen.round);
+        let is_held_otherwise = seen.rate < limit.scaled(HELD_OTHERWISE);
+        if is_held_otherwise && (seen.rate >= origin || limit > origin.scaled(FAR_ABOVE)) {
             // A queue holds the rate, and nothing is lost: there is no limit before it.
             self.state = State::Free;
             return Verdict::Unchanged;
         }
         // Each round without loss goes further.
         let rounds = rounds + 1;
-        let factor = 1.0 + (TRY - 1.0) * f64::from(1 << rounds.min(2));
+        let factor = match seen.round.datagrams < FEW || seen.stands {
+            true => FAR_TRY,
+            false => 1.0 + (TRY - 1.0) * f64::from(1 << rounds.min(2)),
+        };
         self.state = State::Trying(Try {
             known: limit,
             limit: limit.scaled(factor),
@@ -375,7 +379,6 @@ impl Policer {
             is_limited,
             halvings: 0,
             hold,
-            ran_over: seen.ran_over,
         });
         let settles = match rest > 0.0 {
             true => seen.settles,
@@ -396,7 +399,7 @@ impl Policer {
 
     fn is_suspicious(&self, round: &Round) -> bool {
         let usual = self.usual();
-        let spread = (usual.max(0.001) * (1.0 - usual) / round.datagrams.max(1.0)).sqrt();
+        let spread = deviation(usual.max(0.001), round.independent);
         round.loss > usual + SUSPICIOUS.max(DEVIATIONS * spread)
     }
 
@@ -411,10 +414,17 @@ impl Policer {
         round.goodput.scaled(1.0 / (1.0 - self.usual().min(0.9)))
     }
 
+    /// Less is lost than usual.
+    fn follow_down(&mut self, round: &Round) {
+        if round.loss < self.usual() {
+            self.follow(round);
+        }
+    }
+
     fn follow(&mut self, round: &Round) {
         if let Some(usual) = &mut self.usual {
             // Few datagrams say little.
-            let weight = FOLLOW * (round.datagrams / 200.0).min(1.0);
+            let weight = FOLLOW * (round.independent / 200.0).min(1.0);
             let weight = if round.loss < *usual {
                 weight * 2.0
             } else {
@@ -452,13 +462,14 @@ mod tests {
                 round: Round {
                     loss: 1.0 - through / rate,
                     datagrams: 1000.0,
+                    independent: 1000.0,
                     goodput: Rate::from_bits_per_second(through as u64),
                 },
                 rate: Rate::from_bits_per_second(rate as u64),
                 settles: SETTLES,
                 is_explained: false,
                 is_empty: true,
-                ran_over: None,
+                stands: false,
             };
             if let Verdict::Restore(restored) = policer.on_round(*now, &seen) {
                 wanted = restored.bits_per_second() as f64;

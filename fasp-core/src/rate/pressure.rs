@@ -76,7 +76,7 @@ impl Pressure {
 
     /// Takes a report.
     pub(super) fn on_report(&mut self, now: Instant, felt: &Felt) {
-        let aim = delay::aim(felt.policy, felt.known);
+        let aim = delay::aim(felt.policy, felt.known, None);
         let most = (felt.base_rtt / OWN_SHARE).clamp(MIN_OWN, MAX_OWN);
         let own = (aim / 2 * OWN_HALVES + OWN_MARGIN).min(most);
         // `low` gives way to everybody.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Found, Report};
+use super::{Found, Report, loss::deviation};
 use crate::Rate;
 
 /// What may leave relative to what the path was seen to deliver. A sample is a round trip, half its own length and a
@@ -84,11 +84,13 @@ impl Start {
         self.best > Rate::ZERO
     }
 
-    /// Takes a report and moves `wanted`; returns what the path carries once that is known.
+    /// Takes a report and moves `wanted`; `effect` datagrams say as much about loss as an independent one. Returns what the path
+    /// carries once that is known.
     pub(super) fn on_report(
         &mut self,
         now: Instant,
         report: &Report,
+        effect: f64,
         wanted: &mut Rate,
     ) -> Option<Found> {
         let sample = report.bandwidth?;
@@ -101,7 +103,7 @@ impl Start {
         if self.queued >= 2 {
             return Some(Found::Queue(sample));
         }
-        if let Some(carried) = self.look(now, report) {
+        if let Some(carried) = self.look(now, report, effect) {
             return Some(Found::Loss(carried));
         }
         if now >= self.round_ends {
@@ -129,7 +131,7 @@ impl Start {
     }
 
     /// Compares loss and goodput with what they were; returns what came through once more is lost and no more arrives.
-    fn look(&mut self, now: Instant, report: &Report) -> Option<Rate> {
+    fn look(&mut self, now: Instant, report: &Report, effect: f64) -> Option<Rate> {
         self.settled.0 += report.lost;
         self.settled.1 += report.delivered;
         let (lost, delivered) = self.settled;
@@ -144,7 +146,10 @@ impl Start {
             goodput.bits_per_second() as f64 >= self.goodput.bits_per_second() as f64 * GROWTH;
         let usual = self.usual_loss();
         let loss = lost as f64 / (lost + delivered) as f64;
-        if !grew && !report.starved && loss > usual + self.more_loss(report.datagram) {
+        if !grew
+            && !report.starved
+            && loss > usual + self.more_loss(report.datagram as f64 * effect)
+        {
             let carried = goodput.max(self.goodput);
             return Some(carried.scaled(1.0 / (1.0 - usual.min(0.9))));
         }
@@ -160,13 +165,13 @@ impl Start {
         None
     }
 
-    /// How much more than the usual loss a look has to show: few datagrams lose more now and then.
-    fn more_loss(&self, datagram: u64) -> f64 {
+    /// How much more than the usual loss a look has to show: few datagrams lose more now and then. `independent` bytes say
+    /// as much as an independent datagram.
+    fn more_loss(&self, independent: f64) -> f64 {
         let of = |(lost, delivered): (u64, u64)| (lost as f64, (lost + delivered) as f64);
         let ((lost, looked), (usual, known)) = (of(self.settled), of(self.growing));
         let share = (lost + usual) / (looked + known).max(1.0);
-        let datagrams = |bytes: f64| (bytes / datagram as f64).max(1.0);
-        let spread = share * (1.0 - share) * (1.0 / datagrams(looked) + 1.0 / datagrams(known));
-        MORE_LOSS.max(DEVIATIONS * spread.sqrt())
+        let spread = |bytes: f64| deviation(share, bytes / independent);
+        MORE_LOSS.max(DEVIATIONS * spread(looked).hypot(spread(known)))
     }
 }

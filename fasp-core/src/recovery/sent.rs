@@ -64,6 +64,8 @@ pub(crate) struct Lost {
     pub(crate) content: Content,
     /// Its content has been sent again already, by the tail.
     pub(crate) repeated: bool,
+    /// The one before it was not lost.
+    pub(crate) begins_run: bool,
 }
 
 /// The peer reported a number that was never sent.
@@ -232,6 +234,7 @@ impl SentLog {
     /// Declares lost whatever left before `before` and is still in flight (RACK, protocol §7.2).
     pub(crate) fn lose_before(&mut self, before: Instant, mut on_lost: impl FnMut(Lost)) {
         let mut index = (self.settled_below.max(self.first) - self.first) as usize;
+        let mut follows_lost = index > 0 && self.entries[index - 1].state == State::Lost;
         while let Some(entry) = self.entries.get_mut(index) {
             if entry.state == State::InFlight {
                 if entry.at >= before {
@@ -246,8 +249,10 @@ impl SentLog {
                     size: entry.size,
                     content: entry.content,
                     repeated: entry.repeated,
+                    begins_run: !follows_lost,
                 });
             }
+            follows_lost = entry.state == State::Lost;
             index += 1;
         }
         self.settled_below = self.first + index as u64;
@@ -344,6 +349,19 @@ mod tests {
             log.push(epoch + STEP * i as u32, 100, content, u8::from(i > 0));
         }
         (log, epoch)
+    }
+
+    #[test]
+    fn losses_of_neighbours_make_one_run_also_when_they_are_found_at_different_times() {
+        let (mut log, epoch) = log(8);
+        log.deliver(2, 2, |_| {}).unwrap();
+        log.deliver(7, 7, |_| {}).unwrap();
+        let mut runs = Vec::new();
+        log.lose_before(epoch + STEP * 4, |lost| runs.push(lost.begins_run));
+        assert_eq!(runs, [true, false, true], "0 and 1, then 3");
+        runs.clear();
+        log.lose_before(epoch + STEP * 7, |lost| runs.push(lost.begins_run));
+        assert_eq!(runs, [false; 3], "4 to 6 go on behind 3");
     }
 
     #[test]

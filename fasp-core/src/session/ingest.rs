@@ -272,9 +272,9 @@ impl Session {
         self.last_report = now;
         self.probe_count = 0;
         self.silence_steps = 0;
-        let lost = self.detect_losses(now, newest);
+        let losses = self.detect_losses(now, newest);
         self.sent.forget(now, self.rtt.smoothed() * 2);
-        self.steer(now, feedback, &times, lost, settled.bytes);
+        self.steer(now, feedback, &times, losses, settled.bytes);
     }
 
     /// Takes what a report says about times, before anything is settled and forgotten. Clock readings only ever come
@@ -310,15 +310,16 @@ impl Session {
         now: Instant,
         feedback: &Feedback,
         times: &Times,
-        lost: u64,
+        losses: Losses,
         delivered: u64,
     ) {
+        let Losses { bytes: lost, runs } = losses;
         self.delivery
             .on_settled(self.controller.carried(lost, delivered));
         // While the rate grows fast, the average over a round trip is far behind what the path delivers by now.
         let stretch = match self.controller.is_starting() {
             true => self.rtt.smoothed() / 4,
-            false => self.rtt.smoothed().max(Duration::from_millis(0)),
+            false => self.rtt.smoothed(),
         };
         let bandwidth = times
             .is_timed
@@ -334,6 +335,7 @@ impl Session {
             bandwidth,
             lost,
             delivered,
+            loss_runs: runs,
             datagram: u64::from(self.mtu.current()) + WIRE_OVERHEAD,
             in_flight: self.sent.in_flight_bytes(),
             starved: !self.has_data() || !is_used,
@@ -407,26 +409,28 @@ impl Session {
         result.map_err(|_| ())
     }
 
-    /// Declares lost what a newer report proves lost, and returns the bytes.
-    fn detect_losses(&mut self, now: Instant, newest: Option<Instant>) -> u64 {
+    /// Declares lost what a newer report proves lost.
+    fn detect_losses(&mut self, now: Instant, newest: Option<Instant>) -> Losses {
         let Some(before) = newest.and_then(|n| n.checked_sub(self.rtt.reordering_window())) else {
-            return 0;
+            return Losses::default();
         };
         let mut lost = std::mem::take(&mut self.lost);
         self.sent.lose_before(before, |l| lost.push(l));
-        let mut bytes = 0;
+        let mut losses = Losses::default();
         for Lost {
             at,
             size,
             content,
             repeated,
+            begins_run,
         } in lost.drain(..)
         {
             if let Content::Probe { size } = content {
                 self.mtu.on_probe_lost(now, size, self.controller.loss());
                 continue;
             }
-            bytes += u64::from(size) + WIRE_OVERHEAD;
+            losses.bytes += u64::from(size) + WIRE_OVERHEAD;
+            losses.runs += u64::from(begins_run);
             self.statistics.datagrams_lost += 1;
             self.mtu.on_lost(at, size);
             if !repeated {
@@ -434,7 +438,7 @@ impl Session {
             }
         }
         self.lost = lost;
-        bytes
+        losses
     }
 
     /// Sends content again, as this attempt.
@@ -461,6 +465,15 @@ struct Settled {
     bytes: u64,
     /// Departure of the highest number reported.
     newest: Option<Instant>,
+}
+
+/// What a report has shown to be lost.
+#[derive(Debug, Clone, Copy, Default)]
+struct Losses {
+    /// As counted on the wire.
+    bytes: u64,
+    /// Runs of neighbours.
+    runs: u64,
 }
 
 /// What a report says about times.
