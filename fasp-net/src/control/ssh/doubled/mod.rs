@@ -97,25 +97,29 @@ impl Active {
 
     /// Sends copies of bytes that stand at `start` of the stream, or of nothing.
     fn send(&self, start: u64, bytes: &[u8]) {
+        let datagrams = self.datagrams(start, bytes);
         // All of them once, then all of them again: what takes two in a row takes different ones.
         for _ in 0..COPIES {
-            self.send_once(start, bytes);
+            for datagram in &datagrams {
+                self.carrier.send(datagram);
+            }
         }
     }
 
-    fn send_once(&self, start: u64, bytes: &[u8]) {
+    /// Returns the datagrams for bytes that stand at `start` of the stream, as far as those are doubled.
+    fn datagrams(&self, start: u64, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut datagrams = Vec::new();
         let mut rest = bytes;
         loop {
             let offset = start + (bytes.len() - rest.len()) as u64;
             let (piece, behind) = rest.split_at(rest.len().min(MAX_PIECE));
             if offset + piece.len() as u64 > LIMIT {
-                return;
+                return datagrams;
             }
             // Below the limit, so it fits.
-            self.carrier
-                .send(&self.keys.seal(self.from, offset as u32, piece));
+            datagrams.push(self.keys.seal(self.from, offset as u32, piece));
             if behind.is_empty() {
-                return;
+                return datagrams;
             }
             rest = behind;
         }
