@@ -5,7 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Report, loss::deviation};
+use super::{
+    Report,
+    loss::{DEVIATIONS, deviation},
+};
 
 /// A queue below this share of the aim is as good as none.
 const EMPTY: f64 = 0.3;
@@ -14,10 +17,9 @@ const ENOUGH: f64 = 30.0;
 /// Datagrams that are remembered.
 const REMEMBERED: f64 = 2_000.0;
 /// What is kept of worse times when a better one is over: what others had overrun may have been lost in them.
-const HALF: f64 = 0.5;
-/// How much more than was seen it may be: this, and so many standard deviations.
+const KEPT_OF_WORSE: f64 = 0.5;
+/// How much more than was seen it may be, besides three standard deviations.
 const MARGIN: f64 = 0.005;
-const DEVIATIONS: f64 = 3.0;
 
 /// Datagrams, and how many of them were lost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,9 +88,8 @@ impl Chance {
         if current.datagrams < ENOUGH {
             return;
         }
-        let is_better = self.known.datagrams >= ENOUGH && current.most() < self.known.most();
-        let kept = match is_better {
-            true => HALF,
+        let kept = match current.most() < self.known.most() {
+            true => KEPT_OF_WORSE,
             false => (1.0 - current.datagrams / REMEMBERED).max(0.0),
         };
         self.known.lost *= kept;

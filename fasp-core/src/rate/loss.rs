@@ -12,6 +12,10 @@ const MIN_DATAGRAMS: f64 = 50.0;
 /// Longest round: what came in by then counts, however little.
 const MAX_ROUND: Duration = Duration::from_secs(2);
 
+/// Standard deviations beyond which it is not chance, with a usual loss that is taken to be no less than this.
+pub(super) const DEVIATIONS: f64 = 3.0;
+const RARE: f64 = 0.001;
+
 /// What became of the datagrams that one round's reports settled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
@@ -23,6 +27,14 @@ pub(super) struct Round {
     pub(super) independent: f64,
     /// What arrived, without what was lost.
     pub(super) goodput: Rate,
+}
+
+impl Round {
+    /// Whether more was lost than usual: by `least`, and by more than chance does once in a thousand rounds.
+    pub(super) fn loses_more(&self, usual: f64, least: f64) -> bool {
+        let spread = deviation(usual.max(RARE), self.independent);
+        self.loss - usual > least.max(DEVIATIONS * spread)
+    }
 }
 
 /// Standard deviation of a share that is seen of so many datagrams.

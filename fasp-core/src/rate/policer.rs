@@ -5,12 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::loss::{Round, deviation};
+use super::loss::{DEVIATIONS, Round, deviation};
 use crate::Rate;
 
 /// Loss above the usual by this much, or three standard deviations, is worth a trial.
 const SUSPICIOUS: f64 = 0.012;
-const DEVIATIONS: f64 = 3.0;
 /// Rounds in a row that have to be suspicious: one alone is chance too often.
 const SUSPICIONS: u32 = 2;
 /// Share of what came through that a trial sends.
@@ -398,9 +397,7 @@ impl Policer {
     }
 
     fn is_suspicious(&self, round: &Round) -> bool {
-        let usual = self.usual();
-        let spread = deviation(usual.max(0.001), round.independent);
-        round.loss > usual + SUSPICIOUS.max(DEVIATIONS * spread)
+        round.loses_more(self.usual(), SUSPICIOUS)
     }
 
     /// A sender that a queue limits is not above a policer's limit; only what the start has seen may be an overshoot's.

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::loss::{Round, deviation};
+use super::loss::Round;
 use crate::Rate;
 
 /// A shorter queue is not told from what hosts do to datagrams.
@@ -19,7 +19,6 @@ const OTHERS: f64 = 1.25;
 const FASTER: f64 = 0.25;
 /// Loss above the usual by this much, or three standard deviations, is looked into.
 const SUSPICIOUS: f64 = 0.003;
-const DEVIATIONS: f64 = 3.0;
 /// Rounds in a row that have to be suspicious: one alone is chance too often.
 const SUSPICIONS: u32 = 2;
 /// A shorter queue that takes away so much of the additional loss has run over before.
@@ -153,19 +152,12 @@ impl Shallow {
             return;
         };
         let is_low = rate < known.carried.scaled(OURS) && queueing > aim.mul_f64(LONGER);
-        let since = *known.low_since.get_or_insert(now);
-        if !is_low {
-            known.low_since = None;
-        } else if now.saturating_duration_since(since) >= STAYS {
+        if has_lasted(&mut known.low_since, now, is_low, STAYS) {
             self.give_up(now);
             return;
         }
         let starves = rate < known.carried.scaled(STARVED);
-        let since = *known.starved_since.get_or_insert(now);
-        if !starves {
-            known.starved_since = None;
-        }
-        let is_starved = starves && now.saturating_duration_since(since) >= STARVES;
+        let is_starved = has_lasted(&mut known.starved_since, now, starves, STARVES);
         if now >= known.until || is_starved {
             self.doubt = DOUBT;
             self.state = State::Unknown;
@@ -185,9 +177,8 @@ impl Shallow {
             return self.judge(now, seen, longest, (known, excess, rounds));
         }
         let excess = seen.round.loss - seen.usual;
-        let spread = deviation(seen.usual.max(0.001), seen.round.independent);
         let is_suspicious =
-            self.is_full(now, longest, seen) && excess > SUSPICIOUS.max(DEVIATIONS * spread);
+            self.is_full(now, longest, seen) && seen.round.loses_more(seen.usual, SUSPICIOUS);
         self.suspicions = if is_suspicious {
             self.suspicions + 1
         } else {
@@ -220,7 +211,7 @@ impl Shallow {
         let is_unsure = self.unsure_until.is_some_and(|until| now < until);
         let full = match &self.state {
             State::Known(known) => known.depth.mul_f64(FULL),
-            _ => SHORTEST,
+            _ => Duration::ZERO,
         };
         let least = full.max(SHORTEST).max(seen.curve.mul_f64(FASTER));
         !is_unsure && longest > least && longest < seen.curve.mul_f64(OTHERS)
@@ -254,6 +245,15 @@ impl Shallow {
         self.unsure_until = Some(now + self.doubt);
         self.doubt = (self.doubt * 2).min(MAX_DOUBT);
     }
+}
+
+/// Whether something has been so for a time; `since` says since when.
+fn has_lasted(since: &mut Option<Instant>, now: Instant, is_so: bool, time: Duration) -> bool {
+    if !is_so {
+        *since = None;
+        return false;
+    }
+    now.saturating_duration_since(*since.get_or_insert(now)) >= time
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Found, Report, loss::deviation};
+use super::{
+    Found, Report,
+    loss::{DEVIATIONS, deviation},
+};
 use crate::Rate;
 
 /// What may leave relative to what the path was seen to deliver. A sample is a round trip, half its own length and a
@@ -18,10 +21,9 @@ const GROWTH: f64 = 1.25;
 const FLAT_ROUNDS: u32 = 3;
 /// Queueing delay that ends the start: this, or a sixteenth of the round trip if that is more.
 const QUEUE: Duration = Duration::from_millis(3);
-/// More loss than before by this much, and no growth, end it as well: a queue too short to be seen, or a policer.
+/// More loss than before by this much, or by three standard deviations of chance where that is more, and no growth end it as
+/// well: a queue too short to be seen, or a policer.
 const MORE_LOSS: f64 = 0.08;
-/// The same in standard deviations of chance, where that is more.
-const DEVIATIONS: f64 = 3.0;
 /// Datagrams, and share of a round trip, after which loss and goodput are looked at.
 const LOOK_DATAGRAMS: u64 = 40;
 const LOOK_SHARE: u32 = 2;
