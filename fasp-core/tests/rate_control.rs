@@ -259,11 +259,13 @@ fn a_round_trip_of_a_second_is_used_as_well() {
 /// Radio links fade for milliseconds: some rounds lose nothing, others very much.
 #[test]
 fn losses_in_long_runs_do_not_lower_the_rate() {
-    for (rtt, probability, mean_burst) in [
-        (10, 0.03, 20.0),
-        (50, 0.03, 20.0),
-        (50, 0.08, 40.0),
-        (300, 0.03, 20.0),
+    for (rtt, probability, mean_burst, least) in [
+        (10, 0.03, 20.0, 0.95),
+        (10, 0.08, 40.0, 0.7),
+        (50, 0.03, 20.0, 0.95),
+        (50, 0.08, 40.0, 0.9),
+        (100, 0.08, 40.0, 0.9),
+        (300, 0.03, 20.0, 0.95),
     ] {
         let config = LinkConfig {
             loss: Loss::Burst {
@@ -279,7 +281,7 @@ fn losses_in_long_runs_do_not_lower_the_rate() {
             sum += lone(&mut arena, flow, SECOND * 5, SECOND * 20, 100, probability);
         }
         let reached = sum / 3.0;
-        assert!(reached > 0.9, "{rtt} ms, {probability}: {reached:.3}");
+        assert!(reached > least, "{rtt} ms, {probability}: {reached:.3}");
     }
 }
 
@@ -310,24 +312,20 @@ fn equal_sessions_share_equally() {
 /// One product of rate and round trip is less than what several senders aim at together.
 #[test]
 fn equal_sessions_share_a_queue_that_is_shorter_than_their_aims() {
-    for (count, rtt, seed, least) in [
-        (2, 1, 1, 0.97),
-        (2, 1, 3, 0.97),
-        (5, 1, 1, 0.85),
-        (5, 10, 3, 0.85),
-    ] {
-        let mut arena = Arena::new(seed, link(100, MS * 5, 0.0));
-        for i in 0..count {
-            arena.add(SECOND * 3 * i, MS * rtt, RateLimits::default());
+    for (count, rtt, least) in [(2, 1, 0.98), (5, 1, 0.85), (5, 10, 0.93)] {
+        let mut mean = 0.0;
+        for seed in 1..=3 {
+            let mut arena = Arena::new(seed, link(100, MS * 5, 0.0));
+            for i in 0..count {
+                arena.add(SECOND * 3 * i, MS * rtt, RateLimits::default());
+            }
+            arena.run_until(SECOND * 3 * count);
+            let shares = arena.run_until(SECOND * (3 * count + 30));
+            let total = share(shares.iter().sum(), SECOND * 30, 100, 0.0);
+            assert!(total > 0.98, "{count} at {rtt} ms, seed {seed}: {total:.3}");
+            mean += jain(&shares) / 3.0;
         }
-        arena.run_until(SECOND * 3 * count);
-        let shares = arena.run_until(SECOND * (3 * count + 30));
-        let total = share(shares.iter().sum(), SECOND * 30, 100, 0.0);
-        let index = jain(&shares);
-        assert!(
-            index > least && total > 0.98,
-            "{count} at {rtt} ms, seed {seed}: {index:.3} {total:.3} {shares:?}"
-        );
+        assert!(mean > least, "{count} at {rtt} ms: {mean:.3}");
     }
 }
 

@@ -5,13 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Report,
-    loss::{DEVIATIONS, deviation},
-};
+use super::{Report, loss::Count};
 
-/// A queue below this share of the aim is as good as none.
+/// A queue below this share of the aim is as good as none, unless it is longer than this: slow senders aim at more than short
+/// queues hold.
 const EMPTY: f64 = 0.3;
+const MOST_EMPTY: Duration = Duration::from_millis(2);
 /// Datagrams after which something is known.
 const ENOUGH: f64 = 30.0;
 /// Datagrams that are remembered.
@@ -20,28 +19,6 @@ const REMEMBERED: f64 = 2_000.0;
 const KEPT_OF_WORSE: f64 = 0.5;
 /// How much more than was seen it may be, besides three standard deviations.
 const MARGIN: f64 = 0.005;
-
-/// Datagrams, and how many of them were lost.
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    lost: f64,
-    datagrams: f64,
-}
-
-impl Count {
-    fn add(&mut self, other: Self) {
-        self.lost += other.lost;
-        self.datagrams += other.datagrams;
-    }
-
-    /// The most that the share lost can be taken to be.
-    fn most(self) -> f64 {
-        let Self { lost, datagrams } = self;
-        let share = lost / datagrams.max(1.0);
-        let spread = deviation(share.max(1.0 / datagrams.max(2.0)), datagrams);
-        share + MARGIN + DEVIATIONS * spread
-    }
-}
 
 /// Counts what becomes of datagrams that found no queue.
 #[derive(Debug, Default)]
@@ -62,14 +39,14 @@ impl Chance {
         (queueing, aim): (Duration, Duration),
         effect: f64,
     ) {
-        if queueing > aim.mul_f64(EMPTY) {
+        if queueing > aim.mul_f64(EMPTY).min(MOST_EMPTY) {
             self.empty_since = None;
             self.remember();
             return;
         }
         let since = *self.empty_since.get_or_insert(now);
         // Until then reports speak of what was lost before.
-        if now.saturating_duration_since(since) < report.rtt {
+        if now.saturating_duration_since(since) < report.base_rtt {
             return;
         }
         let of = |bytes: u64| bytes as f64 / report.datagram.max(1) as f64 / effect;
@@ -84,10 +61,10 @@ impl Chance {
 
     /// A time without a queue is over: what was counted in worse ones counts less.
     fn remember(&mut self) {
-        let current = std::mem::take(&mut self.current);
-        if current.datagrams < ENOUGH {
+        if self.current.datagrams < ENOUGH {
             return;
         }
+        let current = std::mem::take(&mut self.current);
         let kept = match current.most() < self.known.most() {
             true => KEPT_OF_WORSE,
             false => (1.0 - current.datagrams / REMEMBERED).max(0.0),
@@ -99,7 +76,7 @@ impl Chance {
 
     /// The most that chance can be taken to lose; nothing while too little is known.
     pub(super) fn most(&self) -> Option<f64> {
-        (self.known.datagrams >= ENOUGH).then(|| self.known.most())
+        (self.known.datagrams >= ENOUGH).then(|| self.known.most() + MARGIN)
     }
 }
 

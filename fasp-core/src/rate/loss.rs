@@ -35,6 +35,46 @@ impl Round {
         let spread = deviation(usual.max(RARE), self.independent);
         self.loss - usual > least.max(DEVIATIONS * spread)
     }
+
+    pub(super) fn count(&self) -> Count {
+        Count {
+            lost: self.loss * self.independent,
+            datagrams: self.independent,
+        }
+    }
+}
+
+/// Independent datagrams, and how many of them were lost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Count {
+    pub(super) lost: f64,
+    pub(super) datagrams: f64,
+}
+
+impl Count {
+    pub(super) fn add(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.datagrams += other.datagrams;
+    }
+
+    pub(super) fn share(self) -> f64 {
+        self.lost / self.datagrams.max(1.0)
+    }
+
+    /// Standard deviation of the difference of two shares that are of the same chance.
+    pub(super) fn deviation_from(self, other: Self) -> f64 {
+        let mut all = self;
+        all.add(other);
+        let one = deviation(all.share(), self.datagrams);
+        one.hypot(deviation(all.share(), other.datagrams))
+    }
+
+    /// The most that the share lost can be taken to be, whatever was seen.
+    pub(super) fn most(self) -> f64 {
+        let share = self.share();
+        let least = 1.0 / self.datagrams.max(2.0);
+        share + DEVIATIONS * deviation(share.max(least), self.datagrams)
+    }
 }
 
 /// Standard deviation of a share that is seen of so many datagrams.
@@ -46,6 +86,8 @@ pub(super) fn deviation(share: f64, datagrams: f64) -> f64 {
 #[derive(Debug)]
 pub(super) struct LossMeter {
     since: Instant,
+    /// A report has come since then: what the next ones settle is of the round.
+    is_open: bool,
     lost: u64,
     delivered: u64,
     smoothed: f64,
@@ -57,6 +99,7 @@ impl LossMeter {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
+            is_open: false,
             lost: 0,
             delivered: 0,
             smoothed: 0.0,
@@ -90,6 +133,11 @@ impl LossMeter {
         if now < self.since {
             return None;
         }
+        if !std::mem::replace(&mut self.is_open, true) {
+            // Part of what it settles is from before.
+            self.since = now;
+            return None;
+        }
         self.lost += lost;
         self.delivered += delivered;
         let elapsed = now.saturating_duration_since(self.since);
@@ -114,6 +162,7 @@ impl LossMeter {
     /// Starts a round anew at `from`: what was sent under other conditions does not count.
     pub(super) fn restart_round(&mut self, from: Instant) {
         self.since = from;
+        self.is_open = false;
         self.lost = 0;
         self.delivered = 0;
     }
@@ -126,5 +175,46 @@ impl LossMeter {
             let weight = (total / 1_000_000.0).max(elapsed / 5.0).min(0.25);
             self.smoothed += (lost as f64 / total - self.smoothed) * weight;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(delivered: u64, lost: u64) -> Report {
+        Report {
+            rtt: Duration::from_millis(20),
+            base_rtt: Duration::from_millis(20),
+            rtt_samples: 9,
+            queueing: None,
+            base_seen: Instant::now(),
+            bandwidth: None,
+            lost,
+            delivered,
+            loss_runs: 0,
+            datagram: 1_000,
+            in_flight: 0,
+            starved: false,
+            storage: None,
+        }
+    }
+
+    #[test]
+    fn what_a_restarted_round_settles_with_its_first_report_is_from_before() {
+        let start = Instant::now();
+        let mut meter = LossMeter::new(start);
+        meter.restart_round(start + Duration::from_millis(50));
+        // A megabyte a second: 40 kB in 40 ms. The second report is the first behind the moment.
+        let mut round = None;
+        for i in 1..=5 {
+            assert!(round.is_none(), "report {i}");
+            let lost = if i <= 2 { 10_000 } else { 0 };
+            let at = start + Duration::from_millis(40) * i;
+            round = meter.on_report(at, &report(40_000 - lost, lost));
+        }
+        let round = round.expect("three reports are a round");
+        assert_eq!(round.loss, 0.0);
+        assert_eq!(round.goodput, Rate::from_bits_per_second(8_000_000));
     }
 }

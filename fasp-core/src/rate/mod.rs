@@ -22,6 +22,7 @@ mod queueing;
 mod shallow;
 mod slot;
 mod start;
+mod trial;
 mod usage;
 mod wander;
 mod windowed_min;

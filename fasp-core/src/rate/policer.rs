@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::loss::{DEVIATIONS, Round, deviation};
+use super::loss::Round;
+use super::trial::{Cut, HARDLY_CHANCE, Outcome, Trial};
 use crate::Rate;
 
 /// Loss above the usual by this much, or three standard deviations, is worth a trial.
@@ -16,12 +17,6 @@ const SUSPICIONS: u32 = 2;
 const BELOW: f64 = 0.975;
 /// Where nothing is known of chance, the trial cuts deeper, to be sure of its outcome.
 const FAR_BELOW: f64 = 0.88;
-/// A trial that takes away so much of the additional loss has found a limit.
-const EFFECT: f64 = 0.5;
-/// Loss above this is hardly chance. A sender among many cannot change it alone, but all of them together can: the
-/// rate is halved this often before the loss counts as usual after all.
-const HARDLY_CHANCE: f64 = 0.18;
-const HALVINGS: u32 = 3;
 /// How long a limit is kept before the rate tries to pass it, at first and at most.
 const HOLD: Duration = Duration::from_secs(3);
 const MAX_HOLD: Duration = Duration::from_secs(24);
@@ -81,23 +76,6 @@ enum State {
         hold: Duration,
     },
     Trying(Try),
-}
-
-/// The rate was cut to see whether the loss goes.
-#[derive(Debug, Clone, Copy)]
-struct Trial {
-    /// What was lost before, and how much of it a cut cannot take away.
-    loss: f64,
-    rest: f64,
-    limit: Rate,
-    /// What came through before.
-    through: Rate,
-    before: Rate,
-    /// The rate before is a limit already.
-    is_limited: bool,
-    /// Times that the rate was halved.
-    halvings: u32,
-    hold: Duration,
 }
 
 /// The rate goes beyond a limit, further with each round that loses nothing.
@@ -160,7 +138,10 @@ impl Policer {
     pub(super) fn limit(&self) -> Rate {
         match self.state {
             State::Free => Rate::MAX,
-            State::Trial(Trial { limit, .. })
+            State::Trial(Trial {
+                cut: Cut { limit, .. },
+                ..
+            })
             | State::Held { limit, .. }
             | State::Trying(Try { limit, .. }) => limit,
         }
@@ -188,16 +169,14 @@ impl Policer {
 
     /// The start has run into a limit that drops: `carried` came through of it.
     pub(super) fn on_start(&mut self, carried: Rate) {
-        self.state = State::Trial(Trial {
-            loss: 1.0,
-            rest: self.usual(),
-            limit: carried.scaled(BELOW),
-            through: carried,
-            before: carried,
+        let cut = Cut {
+            rate: carried,
             is_limited: false,
-            halvings: 0,
+            through: carried,
+            limit: carried.scaled(BELOW),
             hold: HOLD_AFTER_START,
-        });
+        };
+        self.state = State::Trial(Trial::new(cut, None, self.usual()));
     }
 
     /// Takes a round.
@@ -260,57 +239,66 @@ impl Policer {
         Verdict::Moved(now + seen.settles.max(TRY_SETTLES))
     }
 
-    fn trial(&mut self, now: Instant, seen: &Observed, trial: Trial) -> Verdict {
-        let round = seen.round;
-        let Trial {
-            loss,
-            rest,
-            limit,
-            through,
-            before,
-            is_limited,
-            halvings,
-            hold,
-        } = trial;
-        let chance = deviation(loss, round.independent);
-        let has_gone = round.loss - rest < (loss - rest) * (1.0 - EFFECT);
-        if has_gone && (rest > 0.0 || loss - round.loss > DEVIATIONS * chance) {
-            self.establish(self.usual().min(round.loss));
-            if round.loss > DOUBTFUL && rest > 0.0 {
-                // What is left may go as well.
-                return self.try_cut(now, seen, 0.0, (limit, true, hold));
+    fn trial(&mut self, now: Instant, seen: &Observed, mut trial: Trial) -> Verdict {
+        match trial.take(seen.round.count()) {
+            Outcome::Open => {
+                self.state = State::Trial(trial);
+                Verdict::Unchanged
             }
+            Outcome::Gone => self.found_limit(now, seen, &trial),
+            Outcome::Much => {
+                self.state = State::Trial(trial.halved());
+                Verdict::Moved(now + seen.settles)
+            }
+            Outcome::Chance => self.found_chance(now, &trial),
+        }
+    }
+
+    /// The loss has gone with the rate.
+    fn found_limit(&mut self, now: Instant, seen: &Observed, trial: &Trial) -> Verdict {
+        let Cut {
+            rate,
+            through,
+            limit,
+            hold,
+            ..
+        } = trial.cut;
+        let left = trial.left();
+        self.bound_usual(left.most());
+        if left.share() > DOUBTFUL && trial.spares_usual() {
+            // What is left may go as well.
+            return self.try_cut(now, seen, 0.0, (limit, true, hold));
+        }
+        let found = match (trial.was_halved(), trial.spares_usual()) {
+            (true, _) => limit,
+            (false, true) => through.scaled(BELOW),
             // What is left is chance, and happens behind the limit.
-            let behind = if rest > 0.0 { 0.0 } else { round.loss.min(0.9) };
-            let carried = through.scaled(1.0 / (1.0 - behind));
-            let limit = if halvings > 0 {
-                limit
-            } else {
-                carried.scaled(BELOW).min(before)
-            };
-            self.hold(now, limit, hold);
-            return Verdict::Unchanged;
-        }
-        if round.loss > HARDLY_CHANCE && halvings < HALVINGS {
-            self.state = State::Trial(Trial {
-                limit: limit.scaled(0.5),
-                halvings: halvings + 1,
-                ..trial
-            });
-            return Verdict::Moved(now + seen.settles);
-        }
-        self.establish(round.loss);
+            (false, false) => through.scaled(BELOW / (1.0 - left.share().min(0.9))),
+        };
+        self.hold(now, found.min(rate), hold);
+        Verdict::Unchanged
+    }
+
+    /// The loss has stayed, whatever the rate.
+    fn found_chance(&mut self, now: Instant, trial: &Trial) -> Verdict {
+        self.establish(trial.all().share());
         self.is_untested = false;
-        if halvings > 0 {
+        if trial.was_halved() {
             self.trust = MAX_DOUBT;
         }
         self.doubts = Some(now + self.trust);
         self.trust = (self.trust * 2).min(MAX_DOUBT);
+        let Cut {
+            rate,
+            is_limited,
+            hold,
+            ..
+        } = trial.cut;
         match is_limited {
-            true => self.hold(now, before, hold),
+            true => self.hold(now, rate, hold),
             false => self.state = State::Free,
         }
-        Verdict::Restore(before)
+        Verdict::Restore(rate)
     }
 
     fn trying(&mut self, now: Instant, seen: &Observed, step: Try) -> Verdict {
@@ -355,34 +343,28 @@ impl Policer {
         Verdict::Moved(settled)
     }
 
-    /// Cuts the rate to what came through; `before` is the rate until now, whether that is a limit, and how long a limit
-    /// found is held.
+    /// Cuts the rate to what came through; `rate` is the rate until now, whether that is a limit, and how long a limit found
+    /// is held.
     fn try_cut(
         &mut self,
         now: Instant,
         seen: &Observed,
         rest: f64,
-        (before, is_limited, hold): (Rate, bool, Duration),
+        (rate, is_limited, hold): (Rate, bool, Duration),
     ) -> Verdict {
-        let (through, below) = match rest > 0.0 {
-            true => (self.carried(&seen.round), BELOW),
-            false => (seen.round.goodput, FAR_BELOW),
+        let (through, below, settles) = match rest > 0.0 {
+            true => (self.carried(&seen.round), BELOW, seen.settles),
+            false => (seen.round.goodput, FAR_BELOW, seen.settles.max(TRY_SETTLES)),
         };
-        let through = through.min(before);
-        self.state = State::Trial(Trial {
-            loss: seen.round.loss,
-            rest,
-            limit: through.scaled(below),
-            through,
-            before,
+        let through = through.min(rate);
+        let cut = Cut {
+            rate,
             is_limited,
-            halvings: 0,
+            through,
+            limit: through.scaled(below),
             hold,
-        });
-        let settles = match rest > 0.0 {
-            true => seen.settles,
-            false => seen.settles.max(TRY_SETTLES),
         };
+        self.state = State::Trial(Trial::new(cut, Some(seen.round.count()), rest));
         Verdict::Moved(now + settles)
     }
 
