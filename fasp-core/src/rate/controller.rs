@@ -295,14 +295,16 @@ impl RateController {
         let Some(seen) = self.seen.filter(|seen| !seen.starved) else {
             return;
         };
+        let carried = self.wanted.min(self.policer.limit());
+        let queueing = seen.queueing.unwrap_or_default();
+        let slot = SlotDrain::new(now, carried, queueing, settles(seen.rtt));
+        self.delay.on_common_drain(slot.told());
         let is_fresh = now.saturating_duration_since(seen.base_seen) < BASE_FRESH;
         if is_fresh && self.first_drains == 0 {
             return;
         }
         self.first_drains = self.first_drains.saturating_sub(1);
-        let carried = self.wanted.min(self.policer.limit());
-        let queueing = seen.queueing.unwrap_or_default();
-        self.mode = Mode::Slot(SlotDrain::new(now, carried, queueing, settles(seen.rtt)));
+        self.mode = Mode::Slot(slot);
     }
 
     /// Takes a report.

@@ -122,6 +122,11 @@ impl DelayRule {
         self.wander.on_loss();
     }
 
+    /// All who share the queue drain it, until then.
+    pub(super) fn on_common_drain(&mut self, until: Instant) {
+        self.wander.on_common_drain(until);
+    }
+
     /// What was seen of the queue's growth no longer counts; a queue that was empty before is so still.
     pub(super) fn on_drained(&mut self) {
         self.past.clear();

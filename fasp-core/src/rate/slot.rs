@@ -85,6 +85,11 @@ impl SlotDrain {
         self.fall
     }
 
+    /// When reports no longer speak of it.
+    pub(super) fn told(&self) -> Instant {
+        self.told
+    }
+
     /// What the path carried before.
     pub(super) fn carried(&self) -> Rate {
         self.carried

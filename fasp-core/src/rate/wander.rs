@@ -12,7 +12,7 @@ const LOW: Duration = Duration::from_micros(3_250);
 const HIGH: Duration = Duration::from_millis(8);
 /// The same as a share of what is aimed at, if that is more.
 const ABOVE_AIM: f64 = 1.25;
-/// So many rises within [`MEMORY`] make a delay wander for as long again. Those who drain together make one in four seconds.
+/// So many rises within [`MEMORY`] make a delay wander for as long again. A newcomer makes two or three in a second.
 const RISES: usize = 3;
 const MEMORY: Duration = Duration::from_secs(4);
 /// What a sender at the rate that the path carries may be wrong about it.
@@ -37,6 +37,8 @@ pub(super) struct Wander {
     /// The most that was sent since then, of what the path carries.
     fastest: f64,
     rises: VecDeque<Instant>,
+    /// Until when a rise is that of a queue which all have drained together.
+    drained_until: Option<Instant>,
     until: Option<Instant>,
     /// What the path carried while a queue was seen beyond what wanders, and when.
     full: Option<(Rate, Instant)>,
@@ -49,6 +51,10 @@ impl Wander {
     pub(super) fn on_sample(&mut self, now: Instant, delay: Duration, aim: Duration, used: f64) {
         self.recent.push(now, delay);
         self.recent.shrink(now, CALM);
+        if self.drained_until.is_some_and(|until| now < until) {
+            self.low = None;
+            return;
+        }
         self.fastest = self.fastest.max(used);
         if delay <= LOW {
             self.low = Some((now, delay));
@@ -62,6 +68,11 @@ impl Wander {
                 self.on_rise(now);
             }
         }
+    }
+
+    /// All who share the queue drain it now: it comes and goes once, until then.
+    pub(super) fn on_common_drain(&mut self, until: Instant) {
+        self.drained_until = Some(until);
     }
 
     fn on_rise(&mut self, now: Instant) {
@@ -127,6 +138,17 @@ mod tests {
         let now = feed(&mut wander, Instant::now(), 3, 0.8);
         assert_eq!(wander.calm(now), Some(Duration::ZERO));
         assert_eq!(wander.calm(now + MEMORY), None);
+    }
+
+    #[test]
+    fn rises_while_all_drain_together_do_not_count() {
+        let mut wander = Wander::default();
+        let epoch = Instant::now();
+        wander.on_common_drain(epoch + Duration::from_millis(1_600));
+        let now = feed(&mut wander, epoch, 3, 0.8);
+        assert_eq!(wander.calm(now), None, "three of the six are left out");
+        let now = feed(&mut wander, epoch + Duration::from_secs(3), 3, 0.8);
+        assert!(wander.calm(now).is_some());
     }
 
     #[test]
