@@ -31,6 +31,11 @@ struct Line {
 }
 
 fn line(has_udp: bool) -> Line {
+    line_from(Ipv4Addr::LOCALHOST, has_udp)
+}
+
+/// A line whose TCP comes from this address, for all that the server knows.
+fn line_from(client: Ipv4Addr, has_udp: bool) -> Line {
     let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
     let port = Port::bind(SocketAddr::new(loopback, 0)).unwrap();
     let offer = offer(port.local_address().port());
@@ -40,7 +45,8 @@ fn line(has_udp: bool) -> Line {
     }
     let (near, client_tcp) = tokio::io::duplex(1 << 20);
     let (far, server_tcp) = tokio::io::duplex(1 << 20);
-    let server = Doubled::server(far, &Arc::default(), Some((&port, &offer)));
+    let way = Some((&port, &offer));
+    let server = Doubled::server(far, &Arc::default(), way, client.into());
     Line {
         client: Doubled::client(near, &told, loopback),
         server,
@@ -190,6 +196,29 @@ async fn strangers_who_do_not_know_the_handshake_change_nothing() {
     assert_eq!(read(&mut line.server, 4).await, b"then");
     line.server.write_all(b"answer").await.unwrap();
     assert_eq!(read(&mut line.client, 6).await, b"answer");
+}
+
+#[tokio::test]
+async fn datagrams_from_elsewhere_than_tcp_are_neither_read_nor_answered() {
+    let mut line = line_from(Ipv4Addr::new(127, 0, 0, 9), true);
+    line.client.write_all(b"asked").await.unwrap();
+    line.server.write_all(b"answer").await.unwrap();
+    let patience = Duration::from_millis(200);
+    let mut one = [0];
+    assert!(
+        tokio::time::timeout(patience, line.server.read(&mut one))
+            .await
+            .is_err()
+    );
+    assert!(
+        tokio::time::timeout(patience, line.client.read(&mut one))
+            .await
+            .is_err()
+    );
+    let mut asked = [0; 5];
+    line.client_tcp.read_exact(&mut asked).await.unwrap();
+    line.server_tcp.write_all(&asked).await.unwrap();
+    assert_eq!(read(&mut line.server, 5).await, b"asked");
 }
 
 #[tokio::test]

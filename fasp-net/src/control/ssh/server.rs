@@ -312,7 +312,7 @@ impl Service {
         let transcript = Arc::default();
         let port = self.port.as_ref();
         let offer = port.and_then(|port| Offer::new(port.local_address().port()));
-        let doubled = Doubled::server(stream, &transcript, port.zip(offer.as_ref()));
+        let doubled = Doubled::server(stream, &transcript, port.zip(offer.as_ref()), peer.ip());
         let deadlines = Deadlines {
             identification: self.limits.identification,
             authentication: self.limits.authentication,

@@ -34,10 +34,11 @@ pub(super) enum Carrier {
         /// The same socket; the runtime's would send nothing before it was told once that there is room.
         sending: std::net::UdpSocket,
     },
-    /// A place on the port of the data path. The client's address is where its last valid datagram came from: it has
-    /// seen the handshake and asks for a copy of what goes there by TCP anyway.
+    /// A place on the port of the data path. The client's address is where its last valid datagram came from, if that is
+    /// where TCP comes from: nobody can have copies of a log-in sent to others.
     Server {
         aside: Aside,
+        ip: IpAddr,
         client: Option<SocketAddr>,
     },
 }
@@ -58,9 +59,11 @@ impl Carrier {
         })
     }
 
-    pub(super) fn on_port(port: &Port, keys: &Keys) -> Option<Self> {
+    /// `ip` is where the client's TCP comes from.
+    pub(super) fn on_port(port: &Port, keys: &Keys, ip: IpAddr) -> Option<Self> {
         Some(Self::Server {
             aside: port.aside(keys.id)?,
+            ip: ip.to_canonical(),
             client: None,
         })
     }
@@ -77,7 +80,7 @@ impl Carrier {
     pub(super) fn send(&self, datagram: &[u8]) {
         match self {
             Self::Client { sending, .. } => drop(sending.send(datagram)),
-            Self::Server { aside, client } => {
+            Self::Server { aside, client, .. } => {
                 if let Some(client) = client {
                     aside.send(*client, datagram);
                 }
@@ -117,6 +120,14 @@ impl Carrier {
                     from: Some(inbound.from),
                 })
             }),
+        }
+    }
+
+    /// Whether the other end may send from there.
+    pub(super) fn may_come_from(&self, address: Option<SocketAddr>) -> bool {
+        match self {
+            Self::Client { .. } => true,
+            Self::Server { ip, .. } => address.is_some_and(|from| from.ip().to_canonical() == *ip),
         }
     }
 

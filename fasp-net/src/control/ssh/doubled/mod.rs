@@ -89,9 +89,9 @@ impl Active {
         Ok(Self::new(From::Client, Keys::derive(&offer.token), carrier))
     }
 
-    fn on_port(port: &Port, offer: &Offer) -> Option<Box<Self>> {
+    fn on_port(port: &Port, offer: &Offer, client: IpAddr) -> Option<Box<Self>> {
         let keys = Keys::derive(&offer.token);
-        let carrier = Carrier::on_port(port, &keys)?;
+        let carrier = Carrier::on_port(port, &keys, client)?;
         Some(Self::new(From::Server, keys, carrier))
     }
 
@@ -132,13 +132,14 @@ impl<S> Doubled<S> {
         Self::new(stream, transcript, From::Client, State::Waiting(peer))
     }
 
-    /// Wraps the server's end, which offers a second way on a port of its own, or only uses TCP.
+    /// Wraps the server's end, which offers a second way on a port of its own to where TCP comes from, or only uses TCP.
     pub(super) fn server(
         stream: S,
         transcript: &Arc<Transcript>,
         way: Option<(&Port, &Offer)>,
+        client: IpAddr,
     ) -> Self {
-        let active = way.and_then(|(port, offer)| Active::on_port(port, offer));
+        let active = way.and_then(|(port, offer)| Active::on_port(port, offer, client));
         let state = active.map_or(State::Over, State::Active);
         Self::new(stream, transcript, From::Server, state)
     }
@@ -198,6 +199,7 @@ impl<S> Doubled<S> {
         let mut is_over = false;
         for left in (0..MAX_RECEPTIONS).rev() {
             match carrier.poll_receive(cx) {
+                Poll::Ready(Some(received)) if !carrier.may_come_from(received.from) => {}
                 Poll::Ready(Some(received)) => {
                     for datagram in received.bytes.chunks(received.stride) {
                         if let Some((offset, bytes)) = keys.open(from, datagram) {
