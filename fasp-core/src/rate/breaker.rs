@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::SLOWEST;
+use super::lasting::Lasting;
 use crate::Rate;
 
 /// Loss above this for [`LOSS_TIME`] cuts the rate to the minimum.
@@ -20,7 +21,7 @@ pub(super) struct Breaker {
     silenced: Option<Rate>,
     /// What excessive loss leaves.
     braked: Option<Rate>,
-    loss_since: Option<Instant>,
+    excess: Lasting,
     at: Instant,
 }
 
@@ -29,7 +30,7 @@ impl Breaker {
         Self {
             silenced: None,
             braked: None,
-            loss_since: None,
+            excess: Lasting::default(),
             at: now,
         }
     }
@@ -51,15 +52,14 @@ impl Breaker {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
         self.silenced = None;
-        if loss <= EXCESSIVE_LOSS {
-            self.loss_since = None;
+        let excess = self.excess.note(now, loss > EXCESSIVE_LOSS);
+        let Some(lasting) = excess else {
             // Doubles every second until nothing is held back any more.
             let grown = self.braked.map(|rate| rate.scaled(1.0 + elapsed));
             self.braked = grown.filter(|rate| *rate < ceiling.min(RELEASED));
             return false;
-        }
-        let since = *self.loss_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < LOSS_TIME {
+        };
+        if lasting < LOSS_TIME {
             return false;
         }
         self.braked = Some(floor.max(SLOWEST));

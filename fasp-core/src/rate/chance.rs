@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::lasting::Lasting;
 use super::{Report, loss::Count};
 
 /// A queue below this share of the aim is as good as none, unless it is longer than this: slow senders aim at more than short
@@ -27,7 +28,7 @@ pub(super) struct Chance {
     known: Count,
     current: Count,
     /// Since when no queue has stood.
-    empty_since: Option<Instant>,
+    empty: Lasting,
 }
 
 impl Chance {
@@ -39,14 +40,13 @@ impl Chance {
         (queueing, aim): (Duration, Duration),
         effect: f64,
     ) {
-        if queueing > aim.mul_f64(EMPTY).min(MOST_EMPTY) {
-            self.empty_since = None;
+        let is_empty = queueing <= aim.mul_f64(EMPTY).min(MOST_EMPTY);
+        let Some(time) = self.empty.note(now, is_empty) else {
             self.remember();
             return;
-        }
-        let since = *self.empty_since.get_or_insert(now);
+        };
         // Until then reports speak of what was lost before.
-        if now.saturating_duration_since(since) < report.base_rtt {
+        if time < report.base_rtt {
             return;
         }
         let of = |bytes: u64| bytes as f64 / report.datagram.max(1) as f64 / effect;

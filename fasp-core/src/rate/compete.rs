@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Report;
 use super::fall::Fall;
+use super::lasting::Lasting;
 use crate::{Rate, RatePolicy};
 
 /// Share of the path that is held against whoever came.
@@ -88,7 +89,7 @@ pub(super) struct Compete {
     doublings: u32,
     doubles_at: Instant,
     deepest: Duration,
-    short_since: Option<Instant>,
+    short: Lasting,
     lost_at: Instant,
     since: Instant,
     at: Instant,
@@ -105,7 +106,7 @@ impl Compete {
             doublings: 0,
             doubles_at: now,
             deepest: Duration::ZERO,
-            short_since: None,
+            short: Lasting::default(),
             lost_at: now,
             since: now,
             at: now,
@@ -175,12 +176,9 @@ impl Compete {
     }
 
     fn is_left(&mut self, now: Instant, is_long: bool) -> bool {
-        if is_long {
-            self.short_since = None;
-            return false;
-        }
-        let since = *self.short_since.get_or_insert(now);
-        now.saturating_duration_since(since) > LEFT
+        self.short
+            .note(now, !is_long)
+            .is_some_and(|time| time > LEFT)
     }
 
     /// Learns from a dip how much of the path is ours, and so what it carries; whether all of it is.

@@ -519,8 +519,18 @@ impl RateController {
         let Some(round) = round else {
             return;
         };
-        if self.look_at_queue(now, report, round) {
-            return;
+        let look = self.shallow.on_round(now, &self.queue_seen(round));
+        match look.outcome {
+            shallow::Outcome::Nothing => {}
+            shallow::Outcome::Watched => return,
+            shallow::Outcome::Shortened => {
+                self.loss.restart_round(now + settles(report.rtt));
+                return;
+            }
+            shallow::Outcome::RanOver => {
+                self.policer.forget_limit();
+                return;
+            }
         }
         let is_felt = queueing > aim.mul_f64(FELT);
         let is_no_chance = is_felt && self.chance.most().is_some_and(|most| round.loss > most);
@@ -530,7 +540,7 @@ impl RateController {
             settles: settles(report.rtt),
             is_explained: report.starved || queueing > aim || is_no_chance,
             is_empty: self.delay.is_pushing(now, report.rtt),
-            stands: self.shallow.stands(),
+            stands: look.stands,
         };
         match self.policer.on_round(now, &seen) {
             Verdict::Unchanged => {}
@@ -541,21 +551,14 @@ impl RateController {
         self.wanted = self.wanted.min(self.policer.limit().scaled(1.25));
     }
 
-    /// Whether the loss of a round may be that of a queue which has run over.
-    fn look_at_queue(&mut self, now: Instant, report: &Report, round: &Round) -> bool {
-        let seen = shallow::Seen {
+    /// A round, for the rule that looks for queues which run over.
+    fn queue_seen(&self, round: &Round) -> shallow::Seen {
+        shallow::Seen {
             round: *round,
             usual: self.policer.usual(),
             carried: self.bandwidth,
             curve: delay::aim(self.limits.policy, self.wanted, None),
-        };
-        match self.shallow.on_round(now, &seen) {
-            shallow::Outcome::Nothing => return false,
-            shallow::Outcome::Watched => {}
-            shallow::Outcome::Shortened => self.loss.restart_round(now + settles(report.rtt)),
-            shallow::Outcome::RanOver => self.policer.forget_limit(),
         }
-        true
     }
 
     fn steady(&mut self, now: Instant, report: &Report) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::lasting::Lasting;
 use super::wander::{self, Wander};
 use crate::{Rate, RatePolicy};
 
@@ -48,7 +49,7 @@ const WANDERING_EMPTY: f64 = 0.6;
 #[derive(Debug)]
 pub(super) struct DelayRule {
     /// Since when the queue has been nearly empty while the rate was used.
-    empty_since: Option<Instant>,
+    empty: Lasting,
     at: Option<Instant>,
     /// Queueing delays of the last pass, oldest first.
     past: VecDeque<(Instant, Duration)>,
@@ -58,7 +59,7 @@ pub(super) struct DelayRule {
 impl DelayRule {
     pub(super) fn new() -> Self {
         Self {
-            empty_since: None,
+            empty: Lasting::default(),
             at: None,
             past: VecDeque::new(),
             wander: Wander::default(),
@@ -134,14 +135,13 @@ impl DelayRule {
 
     /// The next push starts from nothing.
     pub(super) fn calm(&mut self) {
-        self.empty_since = None;
+        self.empty.forget();
         self.past.clear();
     }
 
     /// Whether the queue has been nearly empty for several passes although the rate was used.
     pub(super) fn is_pushing(&self, now: Instant, pass: Duration) -> bool {
-        self.empty_since
-            .is_some_and(|since| now.saturating_duration_since(since) > pass * 3)
+        self.empty.time(now).is_some_and(|time| time > pass * 3)
     }
 
     /// Returns the next rate. `bandwidth` is what the path was seen to carry of ours over the last round trip.
@@ -177,11 +177,9 @@ impl DelayRule {
         } else {
             EMPTY
         };
-        if queue_s > aim_s * empty || starved {
-            self.empty_since = None;
-        } else {
-            let since = *self.empty_since.get_or_insert(now);
-            let passes = now.saturating_duration_since(since).as_secs_f64() / pass.as_secs_f64();
+        let is_empty = queue_s <= aim_s * empty && !starved;
+        if let Some(time) = self.empty.note(now, is_empty) {
+            let passes = time.as_secs_f64() / pass.as_secs_f64();
             if passes >= 2.0 {
                 let most = match felt.is_wandering && self.wander.is_near_full(now, rate) {
                     true => NEAR_FULL_PUSH,

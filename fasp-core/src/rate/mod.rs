@@ -12,6 +12,7 @@ mod delay;
 mod delivery;
 mod drain;
 mod fall;
+mod lasting;
 mod limits;
 mod loss;
 mod memory;

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::lasting::Lasting;
 use super::loss::Round;
 use crate::Rate;
 
@@ -52,8 +53,6 @@ pub(super) struct Shallow {
     /// The longest and the shortest queue since the last round.
     longest: Duration,
     shortest: Duration,
-    /// A queue has stood for the whole of the last round.
-    stands: bool,
 }
 
 /// ```text
@@ -80,12 +79,20 @@ struct Known {
     carried: Rate,
     until: Instant,
     /// Since when others have seemed to keep the queue.
-    low_since: Option<Instant>,
+    low: Lasting,
     /// Since when the rate has been far below that.
-    starved_since: Option<Instant>,
+    starved: Lasting,
 }
 
-/// What a round of loss says about the queue.
+/// What a round says about the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) outcome: Outcome,
+    /// A queue has stood for the whole round.
+    pub(super) stands: bool,
+}
+
+/// What its loss says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Nothing: the loss is for other rules to judge.
@@ -119,7 +126,6 @@ impl Default for Shallow {
             suspicions: 0,
             longest: Duration::ZERO,
             shortest: Duration::MAX,
-            stands: false,
         }
     }
 }
@@ -131,11 +137,6 @@ impl Shallow {
             State::Unknown => None,
             State::Supposed { known, .. } | State::Known(known) => Some(known.depth),
         }
-    }
-
-    /// Whether a queue has stood for the whole of the last round.
-    pub(super) fn stands(&self) -> bool {
-        self.stands
     }
 
     /// Takes a queueing delay at a rate that aims at `aim`.
@@ -152,12 +153,12 @@ impl Shallow {
             return;
         };
         let is_low = rate < known.carried.scaled(OURS) && queueing > aim.mul_f64(LONGER);
-        if has_lasted(&mut known.low_since, now, is_low, STAYS) {
+        if known.low.note(now, is_low) >= Some(STAYS) {
             self.give_up(now);
             return;
         }
         let starves = rate < known.carried.scaled(STARVED);
-        let is_starved = has_lasted(&mut known.starved_since, now, starves, STARVES);
+        let is_starved = known.starved.note(now, starves) >= Some(STARVES);
         if now >= known.until || is_starved {
             self.doubt = DOUBT;
             self.state = State::Unknown;
@@ -165,9 +166,15 @@ impl Shallow {
     }
 
     /// Takes a round of loss.
-    pub(super) fn on_round(&mut self, now: Instant, seen: &Seen) -> Outcome {
+    pub(super) fn on_round(&mut self, now: Instant, seen: &Seen) -> Look {
         let longest = std::mem::take(&mut self.longest);
-        self.stands = std::mem::replace(&mut self.shortest, Duration::MAX) > SHORTEST;
+        Look {
+            outcome: self.look(now, seen, longest),
+            stands: std::mem::replace(&mut self.shortest, Duration::MAX) > SHORTEST,
+        }
+    }
+
+    fn look(&mut self, now: Instant, seen: &Seen, longest: Duration) -> Outcome {
         if let State::Supposed {
             known,
             excess,
@@ -192,8 +199,8 @@ impl Shallow {
                     depth: longest,
                     carried: seen.carried,
                     until: now + BELIEVED,
-                    low_since: None,
-                    starved_since: None,
+                    low: Lasting::default(),
+                    starved: Lasting::default(),
                 };
                 self.state = State::Supposed {
                     known,
@@ -247,15 +254,6 @@ impl Shallow {
     }
 }
 
-/// Whether something has been so for a time; `since` says since when.
-fn has_lasted(since: &mut Option<Instant>, now: Instant, is_so: bool, time: Duration) -> bool {
-    if !is_so {
-        *since = None;
-        return false;
-    }
-    now.saturating_duration_since(*since.get_or_insert(now)) >= time
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,7 +265,7 @@ mod tests {
     /// One round of a thousand datagrams at 100 Mbit/s, with a queue of that length.
     fn round(shallow: &mut Shallow, now: Instant, queue: Duration, loss: f64) -> Outcome {
         shallow.on_report(now, queue, Rate::from_mbps(100), CURVE / 2);
-        shallow.on_round(now, &seen(loss, CURVE))
+        shallow.on_round(now, &seen(loss, CURVE)).outcome
     }
 
     fn seen(loss: f64, curve: Duration) -> Seen {
@@ -365,18 +363,18 @@ mod tests {
         ] {
             let (mut shallow, now) = (Shallow::default(), Instant::now());
             shallow.on_report(now, queue, Rate::from_mbps(1), curve);
-            let outcome = shallow.on_round(now, &seen(0.05, curve));
-            assert_eq!(outcome, Outcome::Nothing, "{queue:?} {curve:?}");
+            let look = shallow.on_round(now, &seen(0.05, curve));
+            assert_eq!(look.outcome, Outcome::Nothing, "{queue:?} {curve:?}");
         }
     }
 
     #[test]
     fn a_queue_stands_when_it_was_never_short_for_a_round() {
         let (mut shallow, now) = (Shallow::default(), Instant::now());
-        round(&mut shallow, now, DEPTH, 0.0);
-        assert!(shallow.stands());
+        shallow.on_report(now, DEPTH, Rate::from_mbps(100), CURVE);
+        assert!(shallow.on_round(now, &seen(0.0, CURVE)).stands);
         shallow.on_report(now, Duration::ZERO, Rate::from_mbps(100), CURVE);
-        round(&mut shallow, now, DEPTH, 0.0);
-        assert!(!shallow.stands());
+        shallow.on_report(now, DEPTH, Rate::from_mbps(100), CURVE);
+        assert!(!shallow.on_round(now, &seen(0.0, CURVE)).stands);
     }
 }
