@@ -312,9 +312,14 @@ fn equal_sessions_share_equally() {
 /// One product of rate and round trip is less than what several senders aim at together.
 #[test]
 fn equal_sessions_share_a_queue_that_is_shorter_than_their_aims() {
-    for (count, rtt, least) in [(2, 1, 0.98), (5, 1, 0.85), (5, 10, 0.93)] {
+    // The third seed of five on the shorter line is known to end at 0.7.
+    for (count, rtt, least, mean_least) in [
+        (2, 1, [0.97; 3], 0.98),
+        (5, 1, [0.85, 0.85, 0.6], 0.85),
+        (5, 10, [0.85; 3], 0.93),
+    ] {
         let mut mean = 0.0;
-        for seed in 1..=3 {
+        for (seed, least) in (1..).zip(least) {
             let mut arena = Arena::new(seed, link(100, MS * 5, 0.0));
             for i in 0..count {
                 arena.add(SECOND * 3 * i, MS * rtt, RateLimits::default());
@@ -322,10 +327,14 @@ fn equal_sessions_share_a_queue_that_is_shorter_than_their_aims() {
             arena.run_until(SECOND * 3 * count);
             let shares = arena.run_until(SECOND * (3 * count + 30));
             let total = share(shares.iter().sum(), SECOND * 30, 100, 0.0);
-            assert!(total > 0.98, "{count} at {rtt} ms, seed {seed}: {total:.3}");
-            mean += jain(&shares) / 3.0;
+            let index = jain(&shares);
+            assert!(
+                index > least && total > 0.98,
+                "{count} at {rtt} ms, seed {seed}: {index:.3} {total:.3} {shares:?}"
+            );
+            mean += index / 3.0;
         }
-        assert!(mean > least, "{count} at {rtt} ms: {mean:.3}");
+        assert!(mean > mean_least, "{count} at {rtt} ms: {mean:.3}");
     }
 }
 

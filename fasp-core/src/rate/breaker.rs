@@ -52,8 +52,7 @@ impl Breaker {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
         self.silenced = None;
-        let excess = self.excess.note(now, loss > EXCESSIVE_LOSS);
-        let Some(lasting) = excess else {
+        let Some(lasting) = self.excess.note(now, loss > EXCESSIVE_LOSS) else {
             // Doubles every second until nothing is held back any more.
             let grown = self.braked.map(|rate| rate.scaled(1.0 + elapsed));
             self.braked = grown.filter(|rate| *rate < ceiling.min(RELEASED));

@@ -126,7 +126,7 @@ impl Trial {
         self.since
     }
 
-    /// What was lost before and since: the same share if it was chance.
+    /// What was lost before, where that is counted, and since: the same share if it was chance.
     pub(super) fn all(&self) -> Count {
         let mut all = self.before.unwrap_or_default();
         all.add(self.since);

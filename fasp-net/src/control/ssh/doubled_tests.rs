@@ -204,17 +204,12 @@ async fn datagrams_from_elsewhere_than_tcp_are_neither_read_nor_answered() {
     line.client.write_all(b"asked").await.unwrap();
     line.server.write_all(b"answer").await.unwrap();
     let patience = Duration::from_millis(200);
-    let mut one = [0];
-    assert!(
-        tokio::time::timeout(patience, line.server.read(&mut one))
-            .await
-            .is_err()
+    let (mut asked, mut answered) = ([0], [0]);
+    let (at_server, at_client) = tokio::join!(
+        tokio::time::timeout(patience, line.server.read(&mut asked)),
+        tokio::time::timeout(patience, line.client.read(&mut answered)),
     );
-    assert!(
-        tokio::time::timeout(patience, line.client.read(&mut one))
-            .await
-            .is_err()
-    );
+    assert!(at_server.is_err() && at_client.is_err());
     let mut asked = [0; 5];
     line.client_tcp.read_exact(&mut asked).await.unwrap();
     line.server_tcp.write_all(&asked).await.unwrap();
