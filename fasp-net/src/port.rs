@@ -22,24 +22,22 @@ use crate::Error;
 
 mod aside;
 mod gather;
+mod spare;
 
 pub(crate) use aside::Aside;
 use gather::Gather;
+use spare::{BUFFER_SIZE, SpareBuffers};
 
 /// Sessions on one port (protocol §12).
 pub const MAX_SESSIONS: usize = 4096;
 /// How long a session's id stays unusable after its end (rule W-18).
 const QUARANTINE: Duration = Duration::from_secs(60);
-/// What one receive call may bring in one buffer.
-const BUFFER_SIZE: usize = 1 << 16;
 /// Received bytes up to this many are copied out, so that a small report does not hold a large buffer.
 const COPY_BELOW: usize = 4096;
 /// Buffers waiting for one session …
 const QUEUE: usize = 8192;
 /// … and their bytes; more are dropped, as a full socket would.
 const QUEUE_BYTES: usize = 24 << 20;
-/// Buffers kept for later use.
-const FREE_BUFFERS: usize = 512;
 /// Socket buffers asked for; the system gives what its limits allow.
 const SOCKET_BUFFER: usize = 8 << 20;
 /// How often the receive thread looks whether it should end.
@@ -101,8 +99,7 @@ struct Shared {
     unknown: AtomicU64,
     overflow: AtomicU64,
     refused: AtomicBool,
-    /// Large buffers to use again.
-    free: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    spare: SpareBuffers,
 }
 
 #[derive(Debug, Default)]
@@ -188,7 +185,7 @@ impl Port {
             unknown: AtomicU64::new(0),
             overflow: AtomicU64::new(0),
             refused: AtomicBool::new(false),
-            free: bounded(FREE_BUFFERS),
+            spare: SpareBuffers::default(),
         });
         let receiving = Arc::clone(&shared);
         std::thread::Builder::new()
@@ -288,10 +285,7 @@ impl Port {
 
     /// Takes a buffer back for later use.
     pub fn recycle(&self, bytes: Vec<u8>) {
-        if bytes.len() == BUFFER_SIZE {
-            // With enough kept already this one is simply freed.
-            self.shared.free.0.try_send(bytes).ok();
-        }
+        self.shared.spare.put(bytes);
     }
 
     /// Sends a sealed batch; waits while the socket's buffer is full.
@@ -411,8 +405,7 @@ fn dispatch(shared: &Shared, buffer: &mut Vec<u8>, meta: &RecvMeta, at: Instant)
         buffer[..meta.len].to_vec()
     } else {
         // Buffers keep their full length: cutting one to what it brought would mean to zero the rest of it next time.
-        let next = shared.free.1.try_recv();
-        std::mem::replace(buffer, next.unwrap_or_else(|_| vec![0; BUFFER_SIZE]))
+        std::mem::replace(buffer, shared.spare.take())
     };
     let held = bytes.capacity();
     let inbound = Inbound {
