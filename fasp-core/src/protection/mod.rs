@@ -1,7 +1,9 @@
 //! Datagram protection: key schedule, AEAD, replay window (protocol §3, §4.3).
 
+mod aead;
 mod cipher;
 mod keys;
+mod library;
 mod replay;
 
 pub(crate) use cipher::Opener;
