@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::file::Block;
-use crate::wire::header::{HEADER_SIZE, TAG_SIZE};
+use crate::wire::header::{HEADER_SIZE, MAX_DATAGRAM, TAG_SIZE};
 
 /// Most datagrams in one batch: what segmentation offload takes.
 pub const MAX_SEGMENTS: usize = 64;
@@ -37,7 +37,12 @@ pub(super) struct Planned {
 /// `Session::seal` makes it ready to be sent.
 #[derive(Debug)]
 pub struct TransmitBatch {
+    /// The datagrams up to `end`, and what earlier ones left behind it: zeroing room that is filled at once costs as much as a
+    /// third of sealing it.
     pub(super) bytes: Vec<u8>,
+    end: usize,
+    /// The datagram that is being planned, without what the program has to read.
+    pub(super) head: Vec<u8>,
     pub(super) planned: Vec<Planned>,
     reads: Vec<BlockRead>,
     pub(super) destination: Option<SocketAddr>,
@@ -50,6 +55,8 @@ impl TransmitBatch {
         let max_segments = max_segments.clamp(1, MAX_SEGMENTS);
         Self {
             bytes: Vec::with_capacity(MAX_BATCH),
+            end: 0,
+            head: Vec::with_capacity(MAX_DATAGRAM),
             planned: Vec::with_capacity(max_segments),
             reads: Vec::with_capacity(max_segments),
             destination: None,
@@ -64,7 +71,7 @@ impl TransmitBatch {
 
     /// The datagrams, one after the other.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.end]
     }
 
     /// Size of every datagram but the last.
@@ -87,7 +94,7 @@ impl TransmitBatch {
         &self.reads
     }
 
-    /// Room for the bytes of one read.
+    /// Room for the bytes of one read. What is in it before is left from an earlier datagram.
     pub fn room(&mut self, read: &BlockRead) -> &mut [u8] {
         &mut self.bytes[read.at..read.at + read.length]
     }
@@ -106,7 +113,7 @@ impl TransmitBatch {
     }
 
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
+        self.end = 0;
         self.planned.clear();
         self.reads.clear();
         self.destination = None;
@@ -114,7 +121,7 @@ impl TransmitBatch {
 
     /// Whether one more datagram of `size` bytes fits.
     pub(super) fn has_room(&self, size: usize) -> bool {
-        self.planned.len() < self.max_segments && self.bytes.len() + size <= MAX_BATCH
+        self.planned.len() < self.max_segments && self.end + size <= MAX_BATCH
     }
 
     /// Whether the datagram added last is shorter than `size`, which ends the batch.
@@ -122,33 +129,29 @@ impl TransmitBatch {
         self.planned.last().is_some_and(|p| p.end - p.start < size)
     }
 
-    /// Completes the datagram that starts at `start` and has its frames.
-    pub(super) fn end_datagram(
-        &mut self,
-        number: u64,
-        start: usize,
-        block: Option<Block>,
-    ) -> usize {
-        let block = block.map(|block| {
-            let at = self.bytes.len();
-            self.bytes.resize(at + usize::from(block.length), 0);
-            self.reads.push(BlockRead {
-                file: block.file,
-                offset: block.offset,
-                at,
-                length: usize::from(block.length),
-            });
-            (block, at)
-        });
-        self.bytes.resize(self.bytes.len() + TAG_SIZE, 0);
-        let end = self.bytes.len();
+    /// Completes the datagram that has its frames in `head`; returns its size.
+    pub(super) fn end_datagram(&mut self, number: u64, block: Option<Block>) -> usize {
+        let start = self.end;
+        let at = start + self.head.len();
+        let length = block.map_or(0, |block| usize::from(block.length));
+        self.end = at + length + TAG_SIZE;
+        if self.bytes.len() < self.end {
+            self.bytes.resize(self.end, 0);
+        }
+        self.bytes[start..at].copy_from_slice(&self.head);
+        self.reads.extend(block.map(|block| BlockRead {
+            file: block.file,
+            offset: block.offset,
+            at,
+            length,
+        }));
         self.planned.push(Planned {
             number,
             start,
-            end,
-            block,
+            end: self.end,
+            block: block.map(|block| (block, at)),
         });
-        end - start
+        self.end - start
     }
 
     /// Turns the datagrams that carry this file's blocks into padding.
@@ -160,5 +163,62 @@ impl TransmitBatch {
             }
         }
         self.reads.retain(|read| read.file != file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plans a datagram of these frames, and of a block if it has a length.
+    fn plan(batch: &mut TransmitBatch, frames: &[u8], length: u16) {
+        batch.head.clear();
+        batch.head.extend_from_slice(frames);
+        let block = (length > 0).then_some(Block {
+            file: 7,
+            offset: 100,
+            length,
+            attempt: 0,
+        });
+        assert_eq!(
+            batch.end_datagram(3, block),
+            frames.len() + usize::from(length) + TAG_SIZE
+        );
+    }
+
+    #[test]
+    fn a_batch_that_is_used_again_shows_and_offers_only_what_is_planned() {
+        let mut batch = TransmitBatch::new(8);
+        plan(&mut batch, &[1; 50], 400);
+        plan(&mut batch, &[2; 50], 400);
+        for read in batch.reads().to_vec() {
+            batch.room(&read).fill(9);
+        }
+        batch.clear();
+        assert!(batch.bytes().is_empty() && batch.reads().is_empty());
+        plan(&mut batch, &[3; 60], 0);
+        plan(&mut batch, &[4; 20], 30);
+        assert_eq!(batch.bytes().len(), 60 + TAG_SIZE + 20 + 30 + TAG_SIZE);
+        assert_eq!(batch.bytes()[..60], [3; 60]);
+        assert_eq!(batch.bytes()[60 + TAG_SIZE..][..20], [4; 20]);
+        let [read] = batch.reads() else {
+            panic!("one block is planned")
+        };
+        assert_eq!((read.at, read.length), (60 + TAG_SIZE + 20, 30));
+        let rooms: Vec<_> = batch.rooms(0..1).map(|room| room.len()).collect();
+        assert_eq!(rooms, [30]);
+    }
+
+    #[test]
+    fn a_file_that_is_taken_out_leaves_zeros() {
+        let mut batch = TransmitBatch::new(8);
+        let header = [5; HEADER_SIZE];
+        plan(&mut batch, &header, 40);
+        let read = batch.reads()[0];
+        batch.room(&read).fill(9);
+        batch.blank(7);
+        assert!(batch.reads().is_empty());
+        assert_eq!(batch.bytes()[..HEADER_SIZE], header);
+        assert!(batch.bytes()[HEADER_SIZE..].iter().all(|byte| *byte == 0));
     }
 }

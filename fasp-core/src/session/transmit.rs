@@ -120,10 +120,10 @@ impl Session {
         if !self.peer.take_allowance(to, size as u64) {
             return false;
         }
-        let start = self.begin_datagram(now, batch);
-        batch.bytes.extend_from_slice(&farewell);
-        Frame::Close { code, text: &text }.encode(&mut batch.bytes);
-        self.finish_datagram(now, batch, start, to, None);
+        self.begin_datagram(now, batch);
+        batch.head.extend_from_slice(&farewell);
+        Frame::Close { code, text: &text }.encode(&mut batch.head);
+        self.finish_datagram(now, batch, to, None);
         true
     }
 
@@ -209,31 +209,31 @@ impl Session {
         let Some(to) = self.peer.answer_address() else {
             return false;
         };
-        let start = self.begin_datagram(now, batch);
+        self.begin_datagram(now, batch);
         while let Some(report) = self.urgent.reports.front() {
-            let used = batch.bytes.len() - start + report.len() + TAG_SIZE;
-            if used > URGENT_SIZE && batch.bytes.len() > start + HEADER_SIZE {
+            let used = batch.head.len() + report.len() + TAG_SIZE;
+            if used > URGENT_SIZE && batch.head.len() > HEADER_SIZE {
                 break;
             }
-            batch.bytes.extend_from_slice(report);
+            batch.head.extend_from_slice(report);
             self.urgent.reports.pop_front();
         }
         let mut ping = std::mem::take(&mut self.urgent.pings) > 0;
         if ping {
-            Frame::Ping.encode(&mut batch.bytes);
+            Frame::Ping.encode(&mut batch.head);
         }
         if self.side == Side::Server && self.urgent.hellos < HELLOS {
             // A client that is known by its token is sent no challenge, which would bring it this (protocol §8.1).
             self.urgent.hellos += 1;
-            self.hello().encode(&mut batch.bytes);
+            self.hello().encode(&mut batch.head);
             ping = true;
         }
-        let size = (batch.bytes.len() - start + TAG_SIZE) as u64;
+        let size = (batch.head.len() + TAG_SIZE) as u64;
         if !self.peer.take_allowance(to, size) {
             batch.clear();
             return false;
         }
-        self.finish_datagram(now, batch, start, to, ping.then(|| Content::Nothing.into()));
+        self.finish_datagram(now, batch, to, ping.then(|| Content::Nothing.into()));
         true
     }
 
@@ -247,10 +247,10 @@ impl Session {
         let Some(size) = self.mtu.next_probe(now) else {
             return false;
         };
-        let start = self.begin_datagram(now, batch);
-        Frame::Probe.encode(&mut batch.bytes);
-        batch.bytes.resize(usize::from(size) - TAG_SIZE, 0);
-        self.finish_datagram(now, batch, start, to, Some(Content::Probe { size }.into()));
+        self.begin_datagram(now, batch);
+        Frame::Probe.encode(&mut batch.head);
+        batch.head.resize(usize::from(size) - TAG_SIZE, 0);
+        self.finish_datagram(now, batch, to, Some(Content::Probe { size }.into()));
         true
     }
 
@@ -272,14 +272,13 @@ impl Session {
             self.probes = 0;
         }
         while budget > 0 && batch.has_room(size) && !batch.is_ended(size) {
-            let start = self.begin_datagram(now, batch);
+            self.begin_datagram(now, batch);
             self.put_floor(now, batch);
-            let used = batch.bytes.len() - start - HEADER_SIZE;
-            let Some(carried) = self.next_content(room - used, &mut batch.bytes) else {
-                batch.bytes.truncate(start);
+            let used = batch.head.len() - HEADER_SIZE;
+            let Some(carried) = self.next_content(room - used, &mut batch.head) else {
                 break;
             };
-            let sent = self.finish_datagram(now, batch, start, to, Some(carried));
+            let sent = self.finish_datagram(now, batch, to, Some(carried));
             budget = budget.saturating_sub(sent);
         }
         !batch.is_empty()
@@ -373,7 +372,7 @@ impl Session {
     fn put_floor(&mut self, now: Instant, batch: &mut TransmitBatch) {
         if now.saturating_duration_since(self.floor_sent) >= self.rtt.smoothed() {
             self.floor_sent = now;
-            Frame::Floor(self.sent.floor()).encode(&mut batch.bytes);
+            Frame::Floor(self.sent.floor()).encode(&mut batch.head);
         }
     }
 
@@ -386,34 +385,27 @@ impl Session {
         frames: &[Frame<'_>],
         size: usize,
     ) -> bool {
-        let start = self.begin_datagram(now, batch);
+        self.begin_datagram(now, batch);
         for frame in frames {
-            frame.encode(&mut batch.bytes);
+            frame.encode(&mut batch.head);
         }
-        let padded = start + size.saturating_sub(TAG_SIZE);
-        if batch.bytes.len() < padded {
-            batch.bytes.resize(padded, 0);
+        let padded = size.saturating_sub(TAG_SIZE);
+        if batch.head.len() < padded {
+            batch.head.resize(padded, 0);
         }
         let eliciting = frames.iter().any(Frame::is_eliciting);
-        self.finish_datagram(
-            now,
-            batch,
-            start,
-            to,
-            eliciting.then(|| Content::Nothing.into()),
-        );
+        self.finish_datagram(now, batch, to, eliciting.then(|| Content::Nothing.into()));
         true
     }
 
     /// Writes the header of the next number, leaving one out now and then.
-    fn begin_datagram(&mut self, now: Instant, batch: &mut TransmitBatch) -> usize {
+    fn begin_datagram(&mut self, now: Instant, batch: &mut TransmitBatch) {
         if self.sent.next_number() >= self.skip_at {
             self.sent.skip(now);
             self.skip_at = self.sent.next_number() + self.random.u64(1..2048);
         }
-        let start = batch.bytes.len();
-        put_header(&mut batch.bytes, self.id, self.sent.next_number());
-        start
+        batch.head.clear();
+        put_header(&mut batch.head, self.id, self.sent.next_number());
     }
 
     /// Completes a datagram; the peer owes no report of one that carries nothing.
@@ -421,13 +413,12 @@ impl Session {
         &mut self,
         now: Instant,
         batch: &mut TransmitBatch,
-        start: usize,
         to: SocketAddr,
         carried: Option<Carried>,
     ) -> u64 {
         batch.destination = Some(to);
         let number = self.sent.next_number();
-        let size = batch.end_datagram(number, start, carried.and_then(|c| c.block));
+        let size = batch.end_datagram(number, carried.and_then(|c| c.block));
         let wire = size as u64 + WIRE_OVERHEAD;
         // A datagram is at most 9,216 bytes.
         if let Some(carried) = carried {
