@@ -5,9 +5,9 @@ use crate::wire::header::TAG_SIZE;
 /// Who computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Library {
-    /// Has vector code for AVX2, and needs the least of processors without it.
+    /// Has vector code for AVX2 at most (0.17).
     Ring,
-    /// Has vector code for AVX-512.
+    /// Has vector code for AVX-512 (1.19).
     AwsLc,
 }
 
@@ -22,7 +22,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// Takes 16 or 32 bytes.
+    /// Takes 16 bytes for AES-128-GCM or 32 for AES-256-GCM.
     pub(super) fn new(library: Library, bytes: &[u8]) -> Self {
         let is_short = bytes.len() == 16;
         match library {

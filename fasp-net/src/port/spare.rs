@@ -21,8 +21,12 @@ impl SpareBuffers {
 
     /// Takes a buffer back. One of another size is freed, as is one too many.
     pub(super) fn put(&self, buffer: Vec<u8>) {
+        if buffer.len() != BUFFER_SIZE {
+            // Small reports are copied out and come back as well: they need no lock.
+            return;
+        }
         let mut stack = self.stack();
-        if buffer.len() == BUFFER_SIZE && stack.len() < KEPT {
+        if stack.len() < KEPT {
             stack.push(buffer);
         }
     }
