@@ -11,6 +11,8 @@
 //!
 //! The time of rsync includes one sync of the file system behind it: ours reports a file when it is durable.
 //!
+//! Before each run as much memory as it takes is touched and given back (`benches::memory`).
+//!
 //! Round 0 warms the machine up and does not count. In each round somebody else goes first, so that nobody always has
 //! the memory that another one has just freed.
 #![allow(
@@ -26,7 +28,7 @@ mod options;
 mod summary;
 
 use benches::process::Failure;
-use benches::workload;
+use benches::{memory, workload};
 use contestant::Contestant;
 use options::{Options, What};
 use summary::Summary;
@@ -61,14 +63,13 @@ fn main() -> Result<(), Failure> {
                 Ok(None) => {}
                 Err(error) => eprintln!("{} failed: {error}", contestant.name()),
             }
-            match options.what {
-                What::Big => std::fs::remove_dir_all(&target)?,
-                // Some file systems do not use the inodes of deleted files again for minutes and look at each of them
-                // for every new file: the next contestant would pay for what this one has left behind.
-                What::Small => {
-                    let kept = format!("kept-{round}-{}", contestant.name());
-                    std::fs::rename(&target, area.path().join(kept))?;
-                }
+            // Some file systems do not use the inodes of deleted files again for minutes and look at each of them for
+            // every new file: the next contestant would pay for what this one has left behind.
+            if options.what == What::Small && !memory::holds(area.path()) {
+                let kept = format!("kept-{round}-{}", contestant.name());
+                std::fs::rename(&target, area.path().join(kept))?;
+            } else {
+                std::fs::remove_dir_all(&target)?;
             }
         }
         contestants.rotate_left(1);

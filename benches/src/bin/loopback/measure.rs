@@ -5,7 +5,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use benches::memory;
 use benches::process::{Failure, Usage, children_cpu};
+
+/// What a system keeps of a file besides its content, bytes, generously.
+const PER_FILE: u64 = 4 << 10;
+/// What programs and sockets take, bytes, generously.
+const BESIDES: u64 = 256 << 20;
+/// How long a server may take to end what it started for a client.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// A run's figures.
 #[derive(Debug)]
@@ -69,6 +77,8 @@ pub(crate) fn run(
     copy: &Path,
     sync: Sync,
 ) -> Result<Figures, Failure> {
+    let (files, bytes) = count(source)?;
+    memory::warm(2 * bytes + files * PER_FILE + BESIDES);
     let before = server.map(Usage::of).unwrap_or_default();
     let mine = children_cpu();
     let began = Instant::now();
@@ -88,6 +98,7 @@ pub(crate) fn run(
     if !status.success() {
         return Err(format!("{status}").into());
     }
+    server.inspect(|server| settle(*server));
     let after = server.map(Usage::of).unwrap_or_default();
     let client = Usage {
         cpu: children_cpu() - mine,
@@ -113,6 +124,17 @@ pub(crate) fn run(
         client,
         server,
     })
+}
+
+/// Waits until the children that a server had for this client have ended: what they used is counted with theirs.
+fn settle(server: u32) {
+    let children = format!("/proc/{server}/task/{server}/children");
+    let until = Instant::now() + SETTLE;
+    while fs::read_to_string(&children).is_ok_and(|list| !list.trim().is_empty())
+        && Instant::now() < until
+    {
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 fn count(path: &Path) -> Result<(u64, u64), Failure> {
