@@ -1,6 +1,8 @@
 //! What is known about each file system beneath a root: how to make it durable, what it lacks.
 
 use std::os::fd::OwnedFd;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +25,11 @@ pub(crate) struct Filesystem {
     /// Directories made so far, and how many of them are known to be durable.
     directories_made: AtomicU64,
     directories_synced: AtomicU64,
+    /// Nothing there outlives the system, so nothing has to be made durable.
+    pub(crate) is_in_memory: bool,
+    /// Whether files can be made there without a name and get one later, once that was tried.
+    #[cfg(target_os = "linux")]
+    pub(crate) has_nameless: OnceLock<bool>,
     /// Cleared when the file system turns out not to know a rename that refuses to replace.
     pub(crate) renames_without_replacing: AtomicBool,
 }
@@ -43,9 +50,13 @@ impl Filesystems {
         if let Some(found) = known.iter().find(|f| f.device == device) {
             return Ok(Arc::clone(found));
         }
+        let sync_handle = handle()?;
         let new = Arc::new(Filesystem {
             device,
-            sync_handle: handle()?,
+            is_in_memory: is_in_memory(&sync_handle),
+            #[cfg(target_os = "linux")]
+            has_nameless: OnceLock::new(),
+            sync_handle,
             syncing: Mutex::new(()),
             failures: AtomicU64::new(0),
             directories_made: AtomicU64::new(0),
@@ -104,10 +115,24 @@ impl Filesystem {
     }
 }
 
+/// Returns true if a file or directory lies in memory.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_in_memory(file: &OwnedFd) -> bool {
+    /// `linux/magic.h`.
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    crate::sys::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
+}
+
+/// Returns true if a file or directory lies in memory, as far as is known.
+#[cfg(not(target_os = "linux"))]
+const fn is_in_memory(_file: &OwnedFd) -> bool {
+    false
+}
+
 /// Returns true if a whole-file-system sync exists and reports write errors: Linux 5.8 and later.
 #[cfg(target_os = "linux")]
 pub(crate) fn sync_all_is_reliable() -> bool {
-    static RELIABLE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    static RELIABLE: OnceLock<bool> = OnceLock::new();
     *RELIABLE.get_or_init(|| {
         let uname = rustix::system::uname();
         let release = uname.release().to_string_lossy();

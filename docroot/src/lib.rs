@@ -51,6 +51,7 @@ mod resolve;
 mod root;
 mod same;
 mod saved;
+mod small;
 mod source;
 mod stale;
 mod state;

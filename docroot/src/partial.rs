@@ -13,7 +13,7 @@ use crate::attributes::{Attributes, FileKind, Identity, Metadata, permission_bit
 use crate::checkpoint::{Companion, PartialHandle};
 use crate::dir::Dir;
 use crate::error::{Error, Result};
-use crate::publish::{Existing, Finished};
+use crate::publish::{Existing, Finished, Held};
 
 /// How a partial is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -384,7 +384,7 @@ impl Partial {
         let not_kept = apply(self.file.as_fd(), metadata, Mode::empty())?;
         Ok(Finished::new(
             self.unpublished,
-            Some(self.file),
+            Held::Locked(self.file),
             existing,
             not_kept,
         ))
@@ -536,8 +536,11 @@ pub(crate) fn clear_nonblock(file: &OwnedFd) -> Result<()> {
 fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
     #[cfg(target_os = "linux")]
     if bytes > 0 {
+        use crate::filesystem::is_in_memory;
         use crate::sys::fallocate;
         use rustix::fs::FallocateFlags;
+        // There a reservation takes every page one by one, which holds up the first write for as long as a third of all
+        // writes take.
         if is_in_memory(file) {
             return check_space(file, bytes);
         }
@@ -548,15 +551,6 @@ fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
     }
     let _ = (file, bytes);
     Ok(())
-}
-
-/// Whether the file lies in memory: there a reservation takes every page one by one, which holds up the first write for
-/// as long as a third of all writes take.
-#[cfg(target_os = "linux")]
-fn is_in_memory(file: &OwnedFd) -> bool {
-    /// `linux/magic.h`.
-    const TMPFS_MAGIC: u64 = 0x0102_1994;
-    crate::sys::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
 }
 
 /// Finds out whether `bytes` fit, with what the file has already.

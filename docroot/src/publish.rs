@@ -10,15 +10,17 @@ use fasp_core::NotKept;
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::attributes::{FileKind, Metadata};
+use crate::attributes::FileKind;
 use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::filesystem::Filesystem;
-use crate::partial::{Unpublished, apply, create_new, sync_data, write_all_at};
+use crate::partial::{Unpublished, create_new, sync_data};
 use crate::path::EntryPath;
 use crate::root::Docroot;
 use crate::same::is_same;
 use crate::saved::save;
+#[cfg(target_os = "linux")]
+use crate::small::Nameless;
 
 /// What happens when the final name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +45,27 @@ pub enum Existing {
 pub struct Finished {
     // Dropped before the descriptor, so that the name is gone before the lock is.
     unpublished: Unpublished,
-    /// Open and locked if it was a partial; closed already if it was made in one go.
-    file: Option<Arc<OwnedFd>>,
+    file: Held,
     existing: Existing,
     not_kept: NotKept,
+}
+
+/// What is held of a file until it is published.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// It was a partial: open and locked.
+    Locked(Arc<OwnedFd>),
+    /// It was made in one go: closed already.
+    Closed,
+    /// It was made in one go, and has no temporary name.
+    #[cfg(target_os = "linux")]
+    Nameless(Nameless),
 }
 
 impl Finished {
     pub(crate) fn new(
         unpublished: Unpublished,
-        file: Option<Arc<OwnedFd>>,
+        file: Held,
         existing: Existing,
         not_kept: NotKept,
     ) -> Self {
@@ -69,12 +82,20 @@ impl Finished {
         self.not_kept
     }
 
+    /// Returns true if it has to be made durable before it is published, which costs about the same for many as for one.
+    pub fn needs_sync(&self) -> bool {
+        !self.unpublished.dir.filesystem().is_in_memory
+    }
+
     /// Makes the content durable by itself.
     fn sync(&self) -> Result<()> {
         let Unpublished { dir, temporary, .. } = &self.unpublished;
         match &self.file {
-            Some(file) => sync_data(file),
-            None => {
+            Held::Locked(file) => sync_data(file),
+            // In memory there is nothing to make durable.
+            #[cfg(target_os = "linux")]
+            Held::Nameless(_) => Ok(()),
+            Held::Closed => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = match openat(dir.as_fd(), &**temporary, flags, Mode::empty()) {
                     Ok(file) => file,
@@ -93,6 +114,20 @@ impl Finished {
     fn publish(&mut self) -> Result<()> {
         if self.unpublished.is_distrusted() {
             return Err(Error::write(Errno::IO));
+        }
+        #[cfg(target_os = "linux")]
+        if let Held::Nameless(file) = &self.file {
+            let Unpublished { dir, name, .. } = &self.unpublished;
+            match file.link(dir, name) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) if self.existing != Existing::Refuse => {
+                    // A second name does not replace anything; one of its own can be renamed over what is there.
+                    let temporary = dir.temporary_name();
+                    file.link(dir, &temporary).map_err(renaming)?;
+                    self.unpublished.temporary = temporary.into();
+                }
+                Err(errno) => return Err(renaming(errno)),
+            }
         }
         let Unpublished {
             dir,
@@ -122,33 +157,6 @@ impl Finished {
         steps::note(steps::Step::Renamed);
         self.unpublished.temporary = Box::default();
         Ok(())
-    }
-}
-
-impl Dir {
-    /// Creates a file of `content` in one go, for small files.
-    ///
-    /// It gets a temporary name of its own, no lock and no reservation, and is closed at once.
-    ///
-    /// # Errors
-    /// As [`Dir::create_partial`](crate::Dir::create_partial) and a failed write.
-    pub fn create_small(
-        &self,
-        name: &[u8],
-        content: &[u8],
-        metadata: &Metadata,
-        existing: Existing,
-    ) -> Result<Finished> {
-        self.check_final_name(name)?;
-        let unpublished = Unpublished::new(self, name, self.temporary_name());
-        let mode = metadata
-            .permissions()
-            .unwrap_or(Mode::from_bits_truncate(0o666));
-        let file = create_new(self, &unpublished.temporary, mode)
-            .map_err(|errno| Error::open(errno, Error::Write))?;
-        write_all_at(&file, content, 0)?;
-        let not_kept = apply(file.as_fd(), metadata, Mode::empty())?;
-        Ok(Finished::new(unpublished, None, existing, not_kept))
     }
 }
 

@@ -180,7 +180,11 @@ fn descriptors_are_given_back() {
         let small = dir
             .create_small(b"x", b"x", &Metadata::default(), Existing::Replace)
             .unwrap();
-        assert_eq!(open(), before + 1, "a small file holds its directory only");
+        let held = open() - before;
+        assert!(
+            (1..=2).contains(&held),
+            "a small file holds its directory, and itself while it has no name: {held}"
+        );
         bed::publish(small).unwrap();
         bed.root
             .open_source(&path("a/b/f"), LinkRule::FollowBeneath)

@@ -4,11 +4,19 @@ use std::fs;
 
 use super::steps::Step::{DirectorySynced, FileSynced, FilesystemSynced, Renamed};
 use super::*;
-use crate::{Partial, PartialOptions, Timestamp};
+use crate::{Metadata, Partial, PartialOptions, Timestamp};
 
+/// Small files have temporary names here, wherever the system keeps its temporary files.
 fn bed() -> (tempfile::TempDir, Docroot) {
     let dir = tempfile::tempdir().unwrap();
     let root = Docroot::open(dir.path()).unwrap();
+    #[cfg(target_os = "linux")]
+    root.root_dir()
+        .unwrap()
+        .filesystem()
+        .has_nameless
+        .set(false)
+        .unwrap();
     (dir, root)
 }
 

@@ -38,7 +38,7 @@ use self::unseal::Unsealer;
 pub(super) use self::verify::digest_of;
 use self::verify::{Extent, Present, samples};
 use self::write::Writer;
-use super::commit;
+use super::commit::Commits;
 use super::destination::Destination;
 use crate::Error;
 use crate::event::Totals;
@@ -117,7 +117,7 @@ pub(super) fn start(
     assembly: Assembly,
     promised: BTreeSet<u32>,
 ) -> Result<(Sender<Job>, Receiver<()>), Error> {
-    let commits = commit::start(events.clone())?;
+    let commits = Commits::start(events.clone())?;
     let (sender, jobs) = bounded(QUEUE);
     let voice = Voice::new(events);
     let directories = assembly.directories().join();

@@ -5,7 +5,6 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
 use docroot::Metadata;
 use fasp_core::ErrorCode;
 
@@ -15,7 +14,7 @@ use super::opener::Opener;
 use super::unseal::Unsealer;
 use super::verify::{Extent, Present, Verifier};
 use super::{StorageEvent, Voice};
-use crate::engine::commit::Pending;
+use crate::engine::commit::Commits;
 
 /// Parts that blocks are written to.
 #[derive(Debug)]
@@ -175,19 +174,18 @@ impl PartWriter {
     pub(super) fn complete(
         &mut self,
         file: u32,
-        commits: Option<&Sender<Vec<Pending>>>,
+        commits: Option<&Commits>,
         unsealer: Option<&Unsealer>,
     ) -> bool {
         let Some(Open { part, output, .. }) = self.open.remove(&file) else {
             return false;
         };
         drop(output);
-        // Both threads live as long as these senders.
         match (self.assembly.complete(part), commits, unsealer) {
             (Joined::Whole(pending), Some(commits), _) => {
                 self.voice
                     .not_kept(&pending.path, pending.finished.not_kept());
-                commits.send(vec![*pending]).ok();
+                commits.hand_on(vec![*pending]);
             }
             (Joined::Envelope(arrived), _, Some(unsealer)) => unsealer.arrived(*arrived),
             _ => {}

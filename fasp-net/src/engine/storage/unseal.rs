@@ -22,7 +22,7 @@ use super::decide::Plain;
 use super::durable::Progress;
 use super::{Settled, SettledResult, Voice};
 use crate::Error;
-use crate::engine::commit::Pending;
+use crate::engine::commit::{Commits, Pending};
 use crate::engine::envelope::EnvelopeError;
 
 /// Plain files that grow behind their envelopes at once: each has two files open.
@@ -150,7 +150,7 @@ pub(super) struct Unsealer {
 }
 
 impl Unsealer {
-    pub(super) fn start(voice: Voice, commits: Sender<Vec<Pending>>) -> Result<Self, Error> {
+    pub(super) fn start(voice: Voice, commits: Commits) -> Result<Self, Error> {
         let (small, small_queue) = bounded(SMALL);
         let (large, large_queue) = bounded(LARGE);
         let cancelled = Arc::<AtomicBool>::default();
@@ -203,7 +203,7 @@ impl Unsealer {
 
 struct Work {
     voice: Voice,
-    commits: Sender<Vec<Pending>>,
+    commits: Commits,
     cancelled: Arc<AtomicBool>,
     /// Files of which some is opened; nothing for one whose beginning did not open.
     openings: BTreeMap<u32, Option<Opening>>,
@@ -272,10 +272,7 @@ impl Work {
     }
 
     fn hand_on(&mut self) {
-        if !self.opened.is_empty() {
-            // The commit thread lives as long as this sender.
-            self.commits.send(std::mem::take(&mut self.opened)).ok();
-        }
+        self.commits.hand_on(std::mem::take(&mut self.opened));
     }
 
     /// Opens an envelope, or sees to it that it stays as it is.

@@ -5,7 +5,6 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
 use docroot::PartialHandle;
 use fasp_core::{ErrorCode, MAX_SMALL_FILE, RangeSet};
 use transfer_spec::ResumePolicy;
@@ -18,7 +17,7 @@ use super::parts::PartWriter;
 use super::unseal::{Arrived, Content, Envelope, Received, Unsealer};
 use super::verify::{Extent, Present, Verifier, samples};
 use super::{Blocks, Settled, SettledResult, StorageEvent, Voice};
-use crate::engine::commit::Pending;
+use crate::engine::commit::{Commits, Pending};
 
 /// Files open for blocks at once (protocol §12).
 const MAX_OPEN: usize = 256;
@@ -43,7 +42,7 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Writer {
     voice: Voice,
-    commits: Option<Sender<Vec<Pending>>>,
+    commits: Option<Commits>,
     /// Only where envelopes are opened.
     unsealer: Option<Unsealer>,
     pub(super) opener: Opener,
@@ -63,7 +62,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         voice: Voice,
-        commits: Sender<Vec<Pending>>,
+        commits: Commits,
         unsealer: Option<Unsealer>,
         opener: Opener,
         parts: PartWriter,
@@ -402,11 +401,10 @@ impl Writer {
         }
     }
 
-    /// Gives the commit thread what is finished: together, because waking it costs as much as a small file does.
+    /// Hands on what is finished.
     pub(super) fn hand_on(&mut self) {
-        if let Some(commits) = self.commits.as_ref().filter(|_| !self.finished.is_empty()) {
-            // The commit thread lives as long as this sender.
-            commits.send(std::mem::take(&mut self.finished)).ok();
+        if let Some(commits) = &self.commits {
+            commits.hand_on(std::mem::take(&mut self.finished));
         }
     }
 
