@@ -34,7 +34,7 @@ pub enum Command {
     },
 }
 
-/// What a session's thread tells its owner.
+/// What a session's thread tells its owner. Most of it is a file's result, so what is large and rare is boxed.
 #[derive(Debug, Clone)]
 pub enum Report {
     /// The first valid datagram of the peer arrived.
@@ -42,11 +42,11 @@ pub enum Report {
     /// Something for the user.
     Event(Event),
     /// The session's figures, about five times a second.
-    Statistics(Statistics),
+    Statistics(Box<Statistics>),
     /// Rates or policy were changed: what is in force now.
     Limits(RateLimits),
     /// The session is over; the last report.
-    Finished(Finish),
+    Finished(Box<Finish>),
 }
 
 /// How a session ended.

@@ -31,7 +31,7 @@ pub(super) struct Pending {
     /// Of a split file: the parts that get its result, this one among them.
     pub(super) parts: Option<Parts>,
     /// The envelope that it came out of, which goes when the file has its name.
-    pub(super) opened_from: Option<Received>,
+    pub(super) opened_from: Option<Box<Received>>,
 }
 
 /// What to do when a file is durable.
@@ -40,7 +40,7 @@ struct Then {
     path: Vec<u8>,
     result: SettledResult,
     parts: Option<Parts>,
-    opened_from: Option<Received>,
+    opened_from: Option<Box<Received>>,
 }
 
 impl Then {

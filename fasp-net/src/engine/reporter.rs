@@ -178,7 +178,7 @@ impl Reporter {
     pub(super) fn tick(&mut self, now: Instant, statistics: impl FnOnce() -> Statistics) {
         if now >= self.next {
             self.next = now + INTERVAL;
-            self.send(Report::Statistics(statistics()));
+            self.send(Report::Statistics(Box::new(statistics())));
         }
     }
 
@@ -232,7 +232,7 @@ impl Reporter {
             path: statistics.path,
             statistics: *statistics,
         };
-        self.reports.send(Report::Finished(finish)).ok();
+        self.reports.send(Report::Finished(Box::new(finish))).ok();
     }
 }
 

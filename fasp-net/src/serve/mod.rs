@@ -373,7 +373,7 @@ impl Watch {
                     if let Some((issuer, path)) = self.client.issuer.as_ref().zip(finish.path) {
                         issuer.remember(path);
                     }
-                    Some(last_word(id, finish))
+                    Some(last_word(id, *finish))
                 }
                 _ => None,
             };

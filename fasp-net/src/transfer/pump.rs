@@ -135,7 +135,7 @@ impl Pump {
             Report::Connected | Report::Limits(_) => {}
             Report::Event(event) => self.on_event(number, event),
             Report::Statistics(statistics) => {
-                self.sessions[number].statistics = statistics;
+                self.sessions[number].statistics = *statistics;
                 // The first session is there all the time.
                 if number == 0 {
                     for change in self.crew.take_changes() {
@@ -146,7 +146,7 @@ impl Pump {
                     self.tell(Event::Progress(progress));
                 }
             }
-            Report::Finished(finish) => self.on_finish(number, finish),
+            Report::Finished(finish) => self.on_finish(number, *finish),
         }
     }
 

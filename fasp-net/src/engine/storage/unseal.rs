@@ -285,7 +285,7 @@ impl Work {
                     plain_len: Some(plain_len),
                 };
                 let opened_from = match arrived.content {
-                    Content::File(Envelope::Partial(received)) => Some(received),
+                    Content::File(Envelope::Partial(received)) => Some(Box::new(received)),
                     Content::Memory(_) | Content::File(Envelope::Present(_)) => None,
                 };
                 self.voice.not_kept(&arrived.path, finished.not_kept());
