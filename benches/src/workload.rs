@@ -50,3 +50,27 @@ pub fn small(area: &Path, files: u32) -> Result<PathBuf, Failure> {
     }
     Ok(path)
 }
+
+/// Copies a directory to a place beside it and removes the copy, so that the system has at hand what that takes besides the
+/// files' bytes: inodes and names.
+///
+/// # Errors
+/// A file system that does not take it.
+pub fn rehearse(source: &Path, place: &Path) -> Result<(), Failure> {
+    copy(source, place)?;
+    fs::remove_dir_all(place)?;
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &to)?,
+            false => drop(fs::copy(entry.path(), &to)?),
+        }
+    }
+    Ok(())
+}

@@ -11,7 +11,8 @@
 //!
 //! The time of rsync includes one sync of the file system behind it: ours reports a file when it is durable.
 //!
-//! Before each run as much memory as it takes is touched and given back (`benches::memory`).
+//! Before each run as much memory as it takes is touched and given back (`benches::memory`); where files lie in memory, the
+//! small ones are also copied and removed once.
 //!
 //! Round 0 warms the machine up and does not count. In each round somebody else goes first, so that nobody always has
 //! the memory that another one has just freed.
@@ -48,9 +49,15 @@ fn main() -> Result<(), Failure> {
         return Err("nobody takes part".into());
     }
     let mut summary = Summary::new(options.what);
+    // Some file systems do not use the inodes of deleted files again for minutes and look at each of them for every new file:
+    // the next contestant would pay for what this one has left behind.
+    let uses_inodes_again = memory::holds(area.path());
     for round in 0..=options.runs {
         for contestant in &contestants {
             let target = area.path().join("target");
+            if options.what == What::Small && uses_inodes_again {
+                workload::rehearse(&source, &target)?;
+            }
             std::fs::create_dir(&target)?;
             match contestant.run(area.path(), &source, &target) {
                 Ok(Some(figures)) => {
@@ -63,9 +70,7 @@ fn main() -> Result<(), Failure> {
                 Ok(None) => {}
                 Err(error) => eprintln!("{} failed: {error}", contestant.name()),
             }
-            // Some file systems do not use the inodes of deleted files again for minutes and look at each of them for
-            // every new file: the next contestant would pay for what this one has left behind.
-            if options.what == What::Small && !memory::holds(area.path()) {
+            if options.what == What::Small && !uses_inodes_again {
                 let kept = format!("kept-{round}-{}", contestant.name());
                 std::fs::rename(&target, area.path().join(kept))?;
             } else {
