@@ -88,7 +88,7 @@ pub(crate) fn run(
     let mut child = client.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let mut peak = Usage::default();
     let status = loop {
-        if looks % LOOK == 0 {
+        if looks.is_multiple_of(LOOK) {
             peak.peak_bytes = peak.peak_bytes.max(Usage::of(child.id()).peak_bytes);
         }
         looks += 1;
