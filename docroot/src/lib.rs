@@ -6,7 +6,7 @@
 //! is no function here that takes a path of a peer as a string.
 //!
 //! A file is received into a [`Partial`], finished with its metadata, and published by a
-//! [`CommitGroup`], which makes many files durable together, renames them to their final names,
+//! [`CommitGroup`], which makes many files durable together, gives them their final names,
 //! makes the names durable, and only then reports them done.
 //!
 //! ```

@@ -38,7 +38,7 @@ pub enum Existing {
     Save,
 }
 
-/// A complete file under its temporary name, neither durable nor published yet.
+/// A complete file under its temporary name, or without one, neither durable nor published yet.
 ///
 /// Dropping it without a commit removes it, unless its [`Partial`](crate::Partial) was kept.
 #[derive(Debug)]
