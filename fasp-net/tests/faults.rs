@@ -158,8 +158,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(scenario: Scenario) -> Self {
-        let temp = tempfile::tempdir().unwrap();
+    fn new(scenario: Scenario, place: &Path) -> Self {
+        let temp = tempfile::tempdir_in(place).unwrap();
         let stage = Self { temp, scenario };
         write(&stage.path("here"), &scenario.source(), NEW);
         write(&stage.path("there"), &scenario.old(), OLD);
@@ -261,6 +261,9 @@ fn runtime() -> tokio::runtime::Runtime {
 #[derive(Debug, Clone, Copy)]
 struct Case<'a> {
     scenario: Scenario,
+    /// Where its files are.
+    files: &'a Path,
+    /// Where the call stands.
     place: &'a str,
     number: u64,
     fault: usize,
@@ -326,8 +329,8 @@ fn spawn(stage: &Stage, place: &str, number: u64, fault: usize) -> Output {
 }
 
 /// Counts the calls of a scenario that goes well.
-fn places(scenario: Scenario) -> BTreeMap<String, u64> {
-    let stage = Stage::new(scenario);
+fn places(scenario: Scenario, files: &Path) -> BTreeMap<String, u64> {
+    let stage = Stage::new(scenario, files);
     let output = spawn(&stage, "", 0, 0);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(COMPLETE), "{scenario:?}: {text}");
@@ -343,11 +346,12 @@ fn places(scenario: Scenario) -> BTreeMap<String, u64> {
 fn try_out(case: Case<'_>) -> bool {
     let Case {
         scenario,
+        files,
         place,
         number,
         fault,
     } = case;
-    let stage = Stage::new(scenario);
+    let stage = Stage::new(scenario, files);
     let output = spawn(&stage, place, number, fault);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -472,15 +476,33 @@ fn check_repaired(stage: &Stage, name: &str, may_leave: bool) {
 /// F4, F5, F20, F21, F22, F29, D-1, D-6.
 #[test]
 fn f4_f5_f29_every_call_fails_once_and_the_tree_is_old_or_new() {
+    sweep(&SCENARIOS, &env::temp_dir());
+}
+
+/// The same where small files have no name before they are published.
+#[test]
+#[cfg(target_os = "linux")]
+fn f4_f5_in_memory_every_call_fails_once_and_the_tree_is_old_or_new() {
+    let memory = Path::new("/dev/shm");
+    if !memory.is_dir() {
+        println!("skipped: there is no /dev/shm");
+        return;
+    }
+    sweep(&[Scenario::New, Scenario::Replace, Scenario::Save], memory);
+}
+
+/// Lets each call of these scenarios fail, with their files in `files`.
+#[track_caller]
+fn sweep(scenarios: &[Scenario], files: &Path) {
     let is_all = env::var("FAULTS").is_ok_and(|value| value == "all");
     let only = env::var("FAULT_SCENARIO").ok();
-    let scenarios = SCENARIOS.into_iter().filter(|scenario| {
+    let scenarios = scenarios.iter().copied().filter(|scenario| {
         only.as_ref()
             .is_none_or(|only| format!("{scenario:?}") == *only)
     });
     let places: Vec<_> = scenarios
         .flat_map(|scenario| {
-            let places = places(scenario).into_iter();
+            let places = places(scenario, files).into_iter();
             places.map(move |(place, count)| (scenario, place, count))
         })
         .collect();
@@ -499,6 +521,7 @@ fn f4_f5_f29_every_call_fails_once_and_the_tree_is_old_or_new() {
                     }
                     let case = Case {
                         scenario: *scenario,
+                        files,
                         place,
                         number,
                         fault,
