@@ -42,7 +42,10 @@ const MAX_PUSH: f64 = 0.30;
 const NEAR_FULL_PUSH: f64 = 0.01;
 /// Below this share of the aim the path is taken not to be full.
 const EMPTY: f64 = 0.25;
-/// The same where delays wander: their least in a second is seldom zero.
+/// What the bursts of our own pacer show as a queue although the path is not full, seconds: the aim of a sender of 10 Gbit/s is
+/// four times this.
+const OWN_BURSTS: f64 = 0.00035;
+/// The share where delays wander: their least in a second is seldom zero.
 const WANDERING_EMPTY: f64 = 0.6;
 
 /// Steers the rate by the queueing delay.
@@ -177,7 +180,12 @@ impl DelayRule {
         } else {
             EMPTY
         };
-        let is_empty = queue_s <= aim_s * empty && !starved;
+        let nearly_empty = match depth {
+            None => (aim_s * empty).max(OWN_BURSTS),
+            // Of a queue that runs over soon little is aimed at, and every part of it counts.
+            Some(_) => aim_s * empty,
+        };
+        let is_empty = queue_s <= nearly_empty && !starved;
         if let Some(time) = self.empty.note(now, is_empty) {
             let passes = time.as_secs_f64() / pass.as_secs_f64();
             if passes >= 2.0 {
@@ -204,7 +212,7 @@ impl DelayRule {
             // A sender that does not use its rate learns nothing that could raise it.
             return next.min(rate);
         }
-        if queue_s <= aim_s * empty {
+        if queue_s <= nearly_empty {
             // The path is not full: what was lost on it says nothing about its rate.
             return next.max(rate);
         }
@@ -273,6 +281,39 @@ mod tests {
         let fair = aim(RatePolicy::Fair, Rate::from_mbps(50), None);
         let high = aim(RatePolicy::High, Rate::from_mbps(100), None);
         assert!(fair.abs_diff(high) < Duration::from_micros(1));
+    }
+
+    /// The rate after ten passes in which so much queue is seen and the path carries what is sent.
+    fn after_ten_passes(rate: Rate, queueing: Duration) -> Rate {
+        let rtt = Duration::from_millis(300);
+        let (mut rule, mut now, mut next) = (DelayRule::new(), Instant::now(), rate);
+        for _ in 0..100 {
+            now += rtt / 8;
+            next = rule.next(
+                now,
+                &Input {
+                    policy: RatePolicy::Fair,
+                    rate: next,
+                    bandwidth: next,
+                    queueing,
+                    rtt,
+                    starved: false,
+                    base_age: Duration::ZERO,
+                    known: next,
+                    depth: None,
+                },
+            );
+        }
+        next
+    }
+
+    #[test]
+    fn a_fast_sender_does_not_take_its_own_bursts_for_a_queue() {
+        let rate = Rate::from_mbps(9_000);
+        let pushed = after_ten_passes(rate, Duration::from_micros(280));
+        assert!(pushed > rate.scaled(1.5), "{pushed:?}");
+        let full = after_ten_passes(rate, aim(RatePolicy::Fair, rate, None));
+        assert!(full <= rate.scaled(1.01), "{full:?}");
     }
 
     #[test]
