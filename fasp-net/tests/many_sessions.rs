@@ -38,23 +38,20 @@ async fn two_hundred_sessions_share_one_port_and_none_starves() {
             let began = Instant::now();
             let options = TransferOptions::default();
             server.run(job, &options).await.unwrap();
-            SIZE as f64 / began.elapsed().as_secs_f64()
+            began.elapsed().as_secs_f64()
         }));
     }
-    let mut rates = Vec::new();
+    let mut times = Vec::new();
     for task in running {
-        rates.push(task.await.unwrap());
+        times.push(task.await.unwrap());
     }
-    let mean = rates.iter().sum::<f64>() / SESSIONS as f64;
-    let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
-    println!(
-        "mean {:.2} MB/s, slowest {:.2} MB/s",
-        mean / 1e6,
-        slowest / 1e6
-    );
+    // Times, not rates: those who log in first have the line for themselves, and a mean of rates is theirs.
+    let mean = times.iter().sum::<f64>() / SESSIONS as f64;
+    let longest = times.iter().copied().fold(0.0, f64::max);
+    println!("mean {mean:.2} s, longest {longest:.2} s");
     assert!(
-        slowest >= mean / 3.0,
-        "slowest {slowest:.0} B/s, mean {mean:.0} B/s"
+        longest <= mean * 3.0,
+        "longest {longest:.2} s, mean {mean:.2} s"
     );
     for i in 0..SESSIONS {
         assert!(
