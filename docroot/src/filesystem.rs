@@ -117,7 +117,7 @@ impl Filesystem {
 
 /// Returns true if a file or directory lies in memory.
 #[cfg(target_os = "linux")]
-pub(crate) fn is_in_memory(file: &OwnedFd) -> bool {
+fn is_in_memory(file: &OwnedFd) -> bool {
     /// `linux/magic.h`.
     const TMPFS_MAGIC: u64 = 0x0102_1994;
     crate::sys::fstatfs(file).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)

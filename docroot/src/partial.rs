@@ -179,7 +179,7 @@ impl Dir {
                 companion.note_stored();
                 companion.keep();
             }
-            reserve(&file, options.size_hint)?;
+            reserve(self, &file, options.size_hint)?;
             return Ok(Partial {
                 unpublished,
                 file: Arc::new(file),
@@ -201,7 +201,7 @@ impl Dir {
             .create_locked(&temporary, options.mode)?
             .ok_or(Error::InUse)?;
         let unpublished = Unpublished::continuable(self, name, temporary);
-        reserve(&file, options.size_hint)?;
+        reserve(self, &file, options.size_hint)?;
         Ok(Partial {
             unpublished,
             file: Arc::new(file),
@@ -370,7 +370,7 @@ impl Partial {
     pub fn restart(&self, size_hint: u64) -> Result<()> {
         self.forget_checkpoint()?;
         self.set_len(0)?;
-        reserve(&self.file, size_hint)
+        reserve(&self.unpublished.dir, &self.file, size_hint)
     }
 
     /// Sets metadata and hands the file over for publishing under its final name.
@@ -533,15 +533,14 @@ pub(crate) fn clear_nonblock(file: &OwnedFd) -> Result<()> {
 }
 
 /// Reserves space without changing the length, where the file system can (D-12).
-fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
+fn reserve(dir: &Dir, file: &OwnedFd, bytes: u64) -> Result<()> {
     #[cfg(target_os = "linux")]
     if bytes > 0 {
-        use crate::filesystem::is_in_memory;
         use crate::sys::fallocate;
         use rustix::fs::FallocateFlags;
         // There a reservation takes every page one by one, which holds up the first write for as long as a third of all
         // writes take.
-        if is_in_memory(file) {
+        if dir.filesystem().is_in_memory {
             return check_space(file, bytes);
         }
         match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
@@ -549,7 +548,7 @@ fn reserve(file: &OwnedFd, bytes: u64) -> Result<()> {
             Err(errno) => return Err(Error::write(errno)),
         }
     }
-    let _ = (file, bytes);
+    let _ = (dir, file, bytes);
     Ok(())
 }
 
