@@ -85,7 +85,7 @@ pub(crate) struct SentLog {
     settled_below: u64,
     /// Every entry below this number is settled or has been repeated.
     repeated_below: u64,
-    /// Numbers that carry content sent before; those at the front are in flight.
+    /// Numbers that carry content sent before; settled ones are dropped from the front as reports come.
     retries: VecDeque<u64>,
     in_flight_bytes: u64,
     in_flight: u64,
@@ -128,13 +128,7 @@ impl SentLog {
     pub(crate) fn push(&mut self, now: Instant, size: u16, content: Content, attempt: u8) -> u64 {
         let number = self.next_number();
         if attempt > 0 {
-            while self
-                .retries
-                .front()
-                .is_some_and(|n| self.retry(*n).is_none())
-            {
-                self.retries.pop_front();
-            }
+            self.drop_settled_retries();
             self.retries.push_back(number);
         }
         self.entries.push_back(Entry {
@@ -272,6 +266,17 @@ impl SentLog {
             self.entries.pop_front();
             self.first += 1;
         }
+        // A start may leave a hundred thousand of them, and nobody else does it when nothing is lost any more.
+        self.drop_settled_retries();
+    }
+
+    fn drop_settled_retries(&mut self) {
+        while let Some(number) = self.retries.front() {
+            if self.retry(*number).is_some() {
+                break;
+            }
+            self.retries.pop_front();
+        }
     }
 
     /// Returns the oldest content in flight that left before `before` and has not been repeated, and marks it so.
@@ -398,6 +403,14 @@ mod tests {
         let before = epoch + STEP;
         let offsets: Vec<_> = std::iter::from_fn(|| log.repeat_oldest(before)).collect();
         assert_eq!(offsets.len(), 2);
+    }
+
+    #[test]
+    fn retries_that_are_settled_are_not_looked_at_again() {
+        let (mut log, epoch) = log(10);
+        log.deliver(0, 7, |_| ()).unwrap();
+        log.forget(epoch, Duration::ZERO);
+        assert_eq!(log.retries, [8, 9]);
     }
 
     #[test]

@@ -347,8 +347,11 @@ impl Session {
     }
 
     pub(super) fn next_tail_time(&self) -> Option<Instant> {
+        if !self.is_tail() {
+            return None;
+        }
         let oldest = self.sent.oldest_retry()? + self.tail_age();
-        self.is_tail().then(|| oldest.max(self.pacer.next_send()))
+        Some(oldest.max(self.pacer.next_send()))
     }
 
     /// Repeats what was lost before while nothing else is left to send: waiting for its loss again costs a round trip.
