@@ -234,6 +234,29 @@ fn a_queue_shorter_than_the_aim_is_kept_from_running_over() {
 }
 
 #[test]
+fn a_short_queue_that_the_start_has_overrun_is_shortened_without_a_cut() {
+    for (loss, least) in [(0.0, 0.995), (0.01, 0.99)] {
+        for seed in 1..4 {
+            let mut arena = Arena::new(seed, link(100, MS * 5, loss));
+            let flow = arena.add(Duration::ZERO, MS, RateLimits::default());
+            let reached = lone(&mut arena, flow, SECOND, SECOND * 4, 100, loss);
+            assert!(reached > least, "loss {loss}, seed {seed}: {reached:.4}");
+        }
+    }
+}
+
+#[test]
+fn draining_together_costs_a_lone_sender_next_to_nothing() {
+    for (mbps, rtt) in [(100_u64, 50), (300, 20)] {
+        let mut arena = Arena::new(3, link(mbps, MS * rtt, 0.0));
+        let flow = arena.add(Duration::ZERO, MS * rtt, RateLimits::default());
+        let until = SECOND * 36;
+        let reached = lone(&mut arena, flow, SECOND * 16, until, mbps, 0.0);
+        assert!(reached > 0.998, "{mbps} Mbit/s: {reached:.4}");
+    }
+}
+
+#[test]
 fn who_keeps_a_short_queue_shorter_still_leaves_it_to_nobody() {
     for seed in 1..4 {
         let mut arena = Arena::new(seed, link(100, MS * 5, 0.0));

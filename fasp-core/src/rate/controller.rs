@@ -297,10 +297,11 @@ impl RateController {
         };
         let carried = self.wanted.min(self.policer.limit());
         let queueing = seen.queueing.unwrap_or_default();
-        let slot = SlotDrain::new(now, carried, queueing, settles(seen.rtt));
+        let is_newcomer = self.first_drains > 0;
+        let slot = SlotDrain::new(now, carried, queueing, settles(seen.rtt), is_newcomer);
         self.delay.on_common_drain(slot.told());
         let is_fresh = now.saturating_duration_since(seen.base_seen) < BASE_FRESH;
-        if is_fresh && self.first_drains == 0 {
+        if is_fresh && !is_newcomer {
             return;
         }
         self.first_drains = self.first_drains.saturating_sub(1);
@@ -519,7 +520,7 @@ impl RateController {
         let Some(round) = round else {
             return;
         };
-        let look = self.shallow.on_round(now, &self.queue_seen(round));
+        let look = self.shallow.on_round(now, &self.queue_seen(now, round));
         match look.outcome {
             shallow::Outcome::Nothing => {}
             shallow::Outcome::Watched => return,
@@ -528,7 +529,7 @@ impl RateController {
                 return;
             }
             shallow::Outcome::RanOver => {
-                self.policer.forget_limit();
+                self.policer.on_ran_over(now, round);
                 return;
             }
         }
@@ -552,10 +553,10 @@ impl RateController {
     }
 
     /// A round, for the rule that looks for queues which run over.
-    fn queue_seen(&self, round: &Round) -> shallow::Seen {
+    fn queue_seen(&self, now: Instant, round: &Round) -> shallow::Seen {
         shallow::Seen {
             round: *round,
-            usual: self.policer.usual(),
+            usual: self.policer.trusted(now),
             carried: self.bandwidth,
             curve: delay::aim(self.limits.policy, self.wanted, None),
         }

@@ -134,6 +134,16 @@ impl Policer {
         self.state = State::Free;
     }
 
+    /// A queue has run over and is shorter now: what this round loses is chance.
+    pub(super) fn on_ran_over(&mut self, now: Instant, round: &Round) {
+        self.forget_limit();
+        if self.is_untested && self.is_due(now) {
+            self.establish(round.loss.min(self.usual()));
+            self.is_untested = false;
+            self.doubts = Some(now + self.trust);
+        }
+    }
+
     /// The rate that must not be passed.
     pub(super) fn limit(&self) -> Rate {
         match self.state {
@@ -150,6 +160,15 @@ impl Policer {
     /// The share that is lost whatever the rate.
     pub(super) fn usual(&self) -> f64 {
         self.usual.unwrap_or(0.0)
+    }
+
+    /// The same as far as it is trusted: what a start has seen may all be its own doing once it is doubted.
+    pub(super) fn trusted(&self, now: Instant) -> f64 {
+        let is_doubtful = self.usual() > DOUBTFUL && self.is_untested && self.is_due(now);
+        match is_doubtful {
+            true => 0.0,
+            false => self.usual(),
+        }
     }
 
     /// Chance loses no more than this.
@@ -384,8 +403,11 @@ impl Policer {
 
     /// A sender that a queue limits is not above a policer's limit; only what the start has seen may be an overshoot's.
     fn is_doubtful(&self, now: Instant, seen: &Observed) -> bool {
-        let is_due = self.doubts.is_none_or(|at| now >= at);
-        seen.round.loss > DOUBTFUL && (seen.is_empty || self.is_untested) && is_due
+        seen.round.loss > DOUBTFUL && (seen.is_empty || self.is_untested) && self.is_due(now)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.doubts.is_none_or(|at| now >= at)
     }
 
     /// What the bottleneck carried, if the usual loss happens behind it.

@@ -11,11 +11,13 @@ use crate::Rate;
 
 /// Time between two of these moments, counted from the beginning of 1970.
 const INTERVAL: Duration = Duration::from_secs(4);
-/// What a drain sends, of what the path carries; the refill that puts the queue back sends as much more.
-const DRAIN: f64 = 0.5;
-/// How long a drain takes: as long as the queue needs to empty at that rate, and half as much again …
-const DRAIN_FOR_QUEUE: u32 = 3;
-/// … between these.
+/// Share of the rate that a drain leaves out at most; the refill that puts the queue back sends as much more.
+const DEPTH: f64 = 0.5;
+/// What a drain leaves out, as a multiple of the queue: what others leave out at other moments empties it as well.
+const OF_QUEUE: f64 = 1.5;
+/// Who knows the base leaves out no more than that, but at least this share of the rate.
+const LEAST_DEPTH: f64 = 0.1;
+/// How long a drain takes, at the full depth, between these.
 const SHORTEST: Duration = Duration::from_millis(30);
 const LONGEST: Duration = Duration::from_millis(150);
 
@@ -54,6 +56,7 @@ impl Slots {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SlotDrain {
     carried: Rate,
+    depth: f64,
     drain_until: Instant,
     refill_until: Instant,
     told: Instant,
@@ -61,17 +64,30 @@ pub(super) struct SlotDrain {
 }
 
 impl SlotDrain {
-    /// Begins one; `settles` is how long a change of the rate takes to show.
-    pub(super) fn new(now: Instant, carried: Rate, queueing: Duration, settles: Duration) -> Self {
-        let time = (queueing * DRAIN_FOR_QUEUE).clamp(SHORTEST, LONGEST);
+    /// Begins one; `settles` is how long a change of the rate takes to show. A newcomer may not know how long the queue is: it
+    /// drains as deep as it can.
+    pub(super) fn new(
+        now: Instant,
+        carried: Rate,
+        queueing: Duration,
+        settles: Duration,
+        is_newcomer: bool,
+    ) -> Self {
+        let left_out = queueing.mul_f64(OF_QUEUE);
+        let time = left_out.mul_f64(1.0 / DEPTH).clamp(SHORTEST, LONGEST);
+        let depth = match is_newcomer {
+            true => DEPTH,
+            false => left_out.div_duration_f64(time).clamp(LEAST_DEPTH, DEPTH),
+        };
         let drain_until = now + time;
-        let refill_until = drain_until + queueing.mul_f64(1.0 / DRAIN).min(LONGEST);
+        let refill_until = drain_until + queueing.mul_f64(1.0 / DEPTH).min(LONGEST);
         Self {
             carried,
+            depth,
             drain_until,
             refill_until,
             told: refill_until + settles,
-            fall: Fall::new(now, time, 1.0 - DRAIN, queueing, 0.0),
+            fall: Fall::new(now, time, depth, queueing, 0.0),
         }
     }
 
@@ -98,9 +114,9 @@ impl SlotDrain {
     /// The rate to send at now.
     pub(super) fn rate(&self, now: Instant) -> Rate {
         if now < self.drain_until {
-            self.carried.scaled(DRAIN)
+            self.carried.scaled(1.0 - self.depth)
         } else if now < self.refill_until {
-            self.carried.scaled(2.0 - DRAIN)
+            self.carried.scaled(1.0 + DEPTH)
         } else {
             self.carried
         }
@@ -148,10 +164,22 @@ mod tests {
     }
 
     #[test]
+    fn who_knows_a_short_queue_leaves_out_no_more_than_empties_it() {
+        let (epoch, ms) = (Instant::now(), Duration::from_millis(1));
+        let carried = Rate::from_mbps(100);
+        let rate = |queue, is_newcomer| {
+            SlotDrain::new(epoch, carried, ms * queue, ms * 100, is_newcomer).rate(epoch)
+        };
+        assert_eq!(rate(4, false), carried.scaled(0.8));
+        assert_eq!(rate(0, false), carried.scaled(0.9));
+        assert_eq!(rate(4, true), carried.scaled(0.5));
+    }
+
+    #[test]
     fn a_drain_takes_the_queue_away_and_puts_it_back() {
         let (epoch, ms) = (Instant::now(), Duration::from_millis(1));
         let carried = Rate::from_mbps(100);
-        let drain = SlotDrain::new(epoch, carried, ms * 20, ms * 100);
+        let drain = SlotDrain::new(epoch, carried, ms * 20, ms * 100, false);
         assert_eq!(drain.rate(epoch), carried.scaled(0.5));
         assert_eq!(drain.rate(epoch + ms * 60), carried.scaled(1.5));
         assert_eq!(drain.rate(epoch + ms * 100), carried);
