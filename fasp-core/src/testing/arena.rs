@@ -14,6 +14,8 @@ use crate::{Event, RateLimits, Role, Session, SessionConfig, SessionId, Side, Tr
 
 /// Bytes of a TCP acknowledgement without headers.
 const ACK: usize = 24;
+/// Size of a file that no simulation comes to the end of.
+const ENDLESS: u64 = 1 << 45;
 
 /// One flow of an [`Arena`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,17 @@ impl Arena {
 
     /// Adds a session of ours that has an endless file to send.
     pub fn add(&mut self, starts: Duration, rtt: Duration, limits: RateLimits) -> FlowId {
+        self.add_files(starts, rtt, limits, vec![ENDLESS])
+    }
+
+    /// Adds a session of ours that sends files of these sizes; it must not come to the end of them.
+    pub fn add_files(
+        &mut self,
+        starts: Duration,
+        rtt: Duration,
+        limits: RateLimits,
+        sizes: Vec<u64>,
+    ) -> FlowId {
         let number = self.places.len();
         let keys = keys(SessionId(self.seed ^ (number as u64) << 32));
         let starts_at = self.epoch + starts;
@@ -95,8 +108,8 @@ impl Arena {
         let flow = Flow::Ours {
             sender: end(Side::Client { server }, Role::Sender, seed),
             receiver: end(Side::Server, Role::Receiver, !seed),
-            sending: Sending::endless(),
-            receiving: Box::default(),
+            sending: Sending::files(sizes),
+            receiving: Box::new(Receiving::blind()),
             received: 0,
         };
         self.place(flow, near, far, starts_at)

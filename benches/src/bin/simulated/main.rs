@@ -3,7 +3,7 @@
 //! Usage: `simulated [gigabytes]`, 10 by default. Prints one line of JSON.
 //!
 //! `simulated cells [seconds [rate_mbps [rtt_ms]]]` copies over lines of 100 Mbit/s to 10 Gbit/s, 1 ms to 1 s and 0 to 10 % loss without a
-//! target rate instead, a line of JSON each; `seconds` is what a copy takes at the limit, 20 by default.
+//! target rate instead, a line of JSON each; `seconds` is what a copy takes at the limit, 20 by default. Up to 1 Gbit/s it is one file.
 #![allow(clippy::print_stdout, reason = "the result is what the program prints")]
 
 mod cells;
