@@ -14,6 +14,7 @@
 )]
 
 mod cell;
+mod common;
 mod fairness;
 mod line;
 mod options;
@@ -22,8 +23,10 @@ mod plot;
 mod results;
 mod run;
 mod series;
+mod short;
 mod small;
 mod svg;
+mod timed;
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let result = match args.split_first() {
         Some((first, rest)) if first == "fairness" => fairness::main(rest),
         Some((first, rest)) if first == "small" => small::main(rest),
+        Some((first, rest)) if first == "short" => short::main(rest),
         Some((first, rest)) if first == fairness::TCP => fairness::tcp(rest),
         _ => Options::from_args(args.into_iter()).and_then(|options| matrix(&options)),
     };

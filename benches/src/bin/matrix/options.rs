@@ -11,6 +11,7 @@ pub(crate) const USAGE: &str = "\
 matrix [--quick] [options]
 matrix fairness [options]      several transfers on one line; see its --help
 matrix small [options]         many small files and one large one; see its --help
+matrix short [options]         short copies with and without a ticket; see its --help
 
 Copies a file over emulated lines, with connect-cli and with installed peers, and says what share of the line each one used.
 Needs root: it makes network namespaces, joins them with wan-link, and raises the host's socket buffer limits until it ends.

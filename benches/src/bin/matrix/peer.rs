@@ -158,7 +158,7 @@ fn serve(mut command: Command, port: u16) -> Result<Server, Failure> {
 
 fn ours(line: &Line, area: &Path, source: &Path, target: &Path) -> Result<Copy, Failure> {
     let server = our_server(line, area, target)?;
-    let mut client = our_client(line, area)?;
+    let mut client = our_client(line, area, Direction::Upload)?;
     client.arg(source).arg(our_location("/"));
     Ok(Copy { server, client })
 }
@@ -204,12 +204,33 @@ pub(crate) fn our_server(line: &Line, area: &Path, root: &Path) -> Result<Server
     serve(server, OUR_PORT)
 }
 
-/// An upload of ours that logs in by key and prints its events; sources and destination are missing.
-pub(crate) fn our_client(line: &Line, area: &Path) -> Result<Command, Failure> {
+/// Which way our client copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Upload,
+    Download,
+}
+
+impl Direction {
+    /// What the client calls it.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Download => "download",
+        }
+    }
+}
+
+/// A copy of ours that logs in by key and prints its events; sources and destination are missing.
+pub(crate) fn our_client(
+    line: &Line,
+    area: &Path,
+    direction: Direction,
+) -> Result<Command, Failure> {
     let program = std::env::current_exe()?.with_file_name("connect-cli");
     let mut client = line.command(Side::Client, &program);
     client.args([
-        "upload",
+        direction.command(),
         "--json",
         "--accept-new-host-key",
         "--cipher",

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use benches::process::{Failure, must};
 use benches::workload::{self, SMALL};
 
 use crate::cell::Cell;
-use crate::line::{self, Line};
-use crate::peer::{self, Congestion};
+use crate::common::Common;
+use crate::line::Line;
+use crate::peer::{self, Congestion, Direction};
+use crate::timed;
 
 const USAGE: &str = "\
 matrix small [options]
@@ -37,10 +39,7 @@ struct Options {
     rates: Vec<f64>,
     rtts: Vec<f64>,
     losses: Vec<f64>,
-    runs: u64,
-    dir: PathBuf,
-    prefix: String,
-    builds: bool,
+    common: Common,
 }
 
 impl Options {
@@ -50,29 +49,25 @@ impl Options {
             rates: vec![100.0, 300.0],
             rtts: vec![200.0],
             losses: vec![0.0, 1.0],
-            runs: 1,
-            dir: "/dev/shm".into(),
-            prefix: "small".to_owned(),
-            builds: true,
+            common: Common::new("small", 1),
         };
-        let mut args = args.iter();
-        while let Some(name) = args.next() {
-            if name == "--no-build" {
-                options.builds = false;
-                continue;
+        let Self {
+            files,
+            rates,
+            rtts,
+            losses,
+            common,
+        } = &mut options;
+        common.read(args, USAGE, |name, value| {
+            match name {
+                "--files" => *files = value.parse()?,
+                "--rates" => *rates = numbers(value)?,
+                "--rtts" => *rtts = numbers(value)?,
+                "--losses" => *losses = numbers(value)?,
+                _ => return Ok(false),
             }
-            let value = args.next().ok_or(USAGE)?;
-            match name.as_str() {
-                "--files" => options.files = value.parse()?,
-                "--rates" => options.rates = numbers(value)?,
-                "--rtts" => options.rtts = numbers(value)?,
-                "--losses" => options.losses = numbers(value)?,
-                "--runs" => options.runs = value.parse()?,
-                "--dir" => options.dir = value.into(),
-                "--prefix" => options.prefix.clone_from(value),
-                _ => return Err(USAGE.into()),
-            }
-        }
+            Ok(true)
+        })?;
         Ok(options)
     }
 
@@ -136,21 +131,16 @@ impl fmt::Display for Pair {
 /// Measures what the arguments name and prints a table.
 pub(crate) fn main(args: &[String]) -> Result<(), Failure> {
     let options = Options::from_args(args)?;
-    crate::needs_root()?;
-    if options.builds {
-        crate::build()?;
-    }
+    let _settings = options.common.prepare()?;
     let area = tempfile::Builder::new()
         .prefix("matrix-small")
-        .tempdir_in(&options.dir)?;
+        .tempdir_in(&options.common.dir)?;
     let many = workload::small(area.path(), options.files)?;
     let one = area.path().join("one.bin");
     crate::make_file(&one, u64::from(options.files) * SMALL)?;
-    line::remove_stale(&options.prefix);
-    let _settings = line::HostSettings::raise();
     println!("{HEAD}");
     for cell in options.cells() {
-        for seed in 1..=options.runs {
+        for seed in 1..=options.common.runs {
             let took = |source| copy(&options, cell, seed, source);
             let pair = Pair {
                 cell,
@@ -170,35 +160,17 @@ fn copy(options: &Options, cell: Cell, seed: u64, source: &Path) -> Result<f64, 
     // A ticket of the copy before would spare this one the log-in.
     let area = tempfile::Builder::new()
         .prefix("matrix-small-copy")
-        .tempdir_in(&options.dir)?;
+        .tempdir_in(&options.common.dir)?;
     let root = area.path().join("root");
     fs::create_dir(&root)?;
-    let line = Line::up(&options.prefix, cell, Congestion::Cubic, seed)?;
+    let line = Line::up(&options.common.prefix, cell, Congestion::Cubic, seed)?;
     let _server = peer::our_server(&line, area.path(), &root)?;
-    let mut client = peer::our_client(&line, area.path())?;
-    client
-        .arg(source)
-        .arg(peer::our_location("/"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    let mut client = peer::our_client(&line, area.path(), Direction::Upload)?;
+    client.arg(source).arg(peer::our_location("/"));
     let size = f64::from(options.files) * SMALL as f64;
     let patience = Duration::from_secs_f64(4.0 * size / cell.limit() + 20.0);
-    let began = Instant::now();
-    let mut child = client.spawn()?;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if began.elapsed() > patience {
-            // What runs in the namespace ends with the line.
-            return Err(format!("{cell}: not there after {patience:?}").into());
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    let seconds = began.elapsed().as_secs_f64();
-    if !status.success() {
-        return Err(format!("{cell}: {status}").into());
-    }
+    let seconds =
+        timed::seconds(&mut client, patience).map_err(|error| format!("{cell}: {error}"))?;
     let copied = root.join(source.file_name().unwrap_or_default());
     must(Command::new("diff").arg("-rq").arg(source).arg(copied))?;
     Ok(seconds)

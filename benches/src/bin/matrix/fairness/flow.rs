@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::case::{Case, Flow, Kind};
 use crate::line::{Line, SERVER, Side};
-use crate::peer;
+use crate::peer::{self, Direction};
 use crate::series::Series;
 
 /// Where the first TCP receiver listens; the next ones follow.
@@ -108,7 +108,7 @@ impl Sink {
                 } else {
                     "fair"
                 };
-                let mut upload = peer::our_client(line, area)?;
+                let mut upload = peer::our_client(line, area, Direction::Upload)?;
                 upload.args(["--policy", policy, SOURCE]);
                 upload.arg(peer::our_location("faux://"));
                 upload.stdout(Stdio::piped());
