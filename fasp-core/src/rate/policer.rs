@@ -137,7 +137,7 @@ impl Policer {
     /// A queue has run over and is shorter now: what this round loses is chance.
     pub(super) fn on_ran_over(&mut self, now: Instant, round: &Round) {
         self.forget_limit();
-        if self.is_untested && self.is_due(now) {
+        if self.doubts_start(now) {
             self.establish(round.loss.min(self.usual()));
             self.is_untested = false;
             self.doubts = Some(now + self.trust);
@@ -164,8 +164,7 @@ impl Policer {
 
     /// The same as far as it is trusted: what a start has seen may all be its own doing once it is doubted.
     pub(super) fn trusted(&self, now: Instant) -> f64 {
-        let is_doubtful = self.usual() > DOUBTFUL && self.is_untested && self.is_due(now);
-        match is_doubtful {
+        match self.usual() > DOUBTFUL && self.doubts_start(now) {
             true => 0.0,
             false => self.usual(),
         }
@@ -406,6 +405,11 @@ impl Policer {
         seen.round.loss > DOUBTFUL && (seen.is_empty || self.is_untested) && self.is_due(now)
     }
 
+    /// What a start has seen was never confirmed, and its time has come.
+    fn doubts_start(&self, now: Instant) -> bool {
+        self.is_untested && self.is_due(now)
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.doubts.is_none_or(|at| now >= at)
     }
@@ -494,6 +498,26 @@ mod tests {
             "{}",
             policer.usual()
         );
+    }
+
+    #[test]
+    fn what_a_start_lost_is_trusted_until_it_is_doubted_and_again_once_a_queue_explains_it() {
+        let (mut policer, now) = (Policer::new(), Instant::now());
+        let doubted = now + SETTLES;
+        policer.set_usual(doubted, 0.15);
+        assert_eq!(
+            (policer.trusted(now), policer.trusted(doubted)),
+            (0.15, 0.0)
+        );
+        assert_eq!(policer.usual(), 0.15);
+        let round = Round {
+            loss: 0.02,
+            datagrams: 1000.0,
+            independent: 1000.0,
+            goodput: Rate::from_mbps(100),
+        };
+        policer.on_ran_over(doubted, &round);
+        assert_eq!((policer.trusted(doubted), policer.usual()), (0.02, 0.02));
     }
 
     #[test]

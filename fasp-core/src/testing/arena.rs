@@ -14,7 +14,7 @@ use crate::{Event, RateLimits, Role, Session, SessionConfig, SessionId, Side, Tr
 
 /// Bytes of a TCP acknowledgement without headers.
 const ACK: usize = 24;
-/// Size of a file that no simulation comes to the end of.
+/// Bytes of a file that no simulation comes to the end of.
 const ENDLESS: u64 = 1 << 45;
 
 /// One flow of an [`Arena`].
@@ -80,7 +80,8 @@ impl Arena {
         self.add_files(starts, rtt, limits, vec![ENDLESS])
     }
 
-    /// Adds a session of ours that sends files of these sizes; it must not come to the end of them.
+    /// Adds a session of ours that sends files of these sizes in bytes, one after the other. The simulation panics when a session ends, so
+    /// there must be more of them than it sends.
     pub fn add_files(
         &mut self,
         starts: Duration,

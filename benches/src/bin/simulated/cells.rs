@@ -13,7 +13,7 @@ const LOSSES_PERCENT: [f64; 5] = [0.0, 0.1, 1.0, 5.0, 10.0];
 const QUEUE_MS: (u64, u64) = (5, 100);
 /// What a full datagram carries of 1,500 bytes: 28 are headers, 34 header, tag and frame.
 const PAYLOAD_SHARE: f64 = 1438.0 / 1500.0;
-/// Faster lines carry files of this size instead of one: a receiver remembers 65,536 intervals of a file, and 10 % of 10 Gbit/s over
+/// Faster lines carry files of so many bytes instead of one: a receiver remembers 65,536 intervals of a file, and 10 % of 10 Gbit/s over
 /// a second are more.
 const ONE_FILE_MBPS: u64 = 1_000;
 const FILE: u64 = 512 << 20;
@@ -52,6 +52,7 @@ fn copy(mbps: u64, rtt_ms: u64, loss_percent: f64, seconds: f64) {
     let size = limit * seconds;
     let rtt = Duration::from_millis(rtt_ms);
     let mut arena = Arena::new(1, config);
+    // More than the copy, so that the session does not come to its end.
     let sizes = match mbps > ONE_FILE_MBPS {
         true => vec![FILE; 2 + (size / FILE as f64) as usize],
         false => vec![2 * size as u64],
